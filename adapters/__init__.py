@@ -1,0 +1,1 @@
+"""What is computed: one framework a file, the same functions in the same order in each."""

@@ -1,0 +1,140 @@
+"""JAX. See gradparity.adapters.torch for how adapter files are written."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.arithmetic import Precision
+from gradparity.op import Array, Arrays, GradparityError
+
+
+def to_framework(a: Array) -> Any:
+    """Without x64, jax turns float64 into float32 and says nothing."""
+    import jax
+
+    if a.dtype == "float64" and not jax.config.jax_enable_x64:
+        raise GradparityError("jax computes in float32 here: set JAX_ENABLE_X64=1 before jax is imported")
+    return jax.numpy.asarray(a)
+
+
+def to_numpy(x: Any) -> Array:
+    import numpy as np
+
+    return np.asarray(x)
+
+
+def value(fn: Fn, arrays: Arrays, compiled: Any = lambda f: f) -> tuple[Array, ...]:
+    run = compiled(lambda args: fn(**args))
+    return tuple(map(to_numpy, run({k: to_framework(v) for k, v in arrays.items()})))
+
+
+def value_and_vjp(
+    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array, compiled: Any = lambda f: f
+) -> tuple[tuple[Array, ...], Arrays]:
+    import jax
+
+    def run(args: Any, g: Any) -> Any:
+        def first(inputs: Any) -> Any:
+            y, *rest = fn(**args | inputs)
+            return y, rest
+
+        y, pull, rest = jax.vjp(first, {k: args[k] for k in wrt}, has_aux=True)
+        return (y, *rest), pull(g)[0]
+
+    ys, dx = compiled(run)({k: to_framework(v) for k, v in arrays.items()}, to_framework(g))
+    return tuple(map(to_numpy, ys)), {k: to_numpy(v) for k, v in dx.items()}
+
+
+def jit(f: Fn) -> Any:
+    import jax
+
+    return jax.jit(f)
+
+
+def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], axis=-1)[:, 0]
+    return {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}[reduction](loss)
+
+
+def hinge_relu(x: Any, t: Any) -> Any:
+    import jax
+
+    return jax.nn.relu(1 - t * x)
+
+
+def hinge_maximum(x: Any, t: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.maximum(1 - t * x, 0)
+
+
+def squared_hinge(x: Any, t: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    return jnp.square(jax.nn.relu(1 - t * x))
+
+
+def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    b, n, d = x.shape
+    items = jnp.repeat(jnp.arange(b), n)
+    # as many segments as there are points: a size that does not depend on the labels, which jit needs
+    k = b * n
+    present, ids = jnp.unique(jnp.stack([items, t.reshape(-1)]), axis=1, size=k, fill_value=-1, return_inverse=True)
+    points = x.reshape(-1, d)
+    members = jnp.maximum(jax.ops.segment_sum(jnp.ones(k, x.dtype), ids, k), 1)
+    c = jax.ops.segment_sum(points, ids, k) / members[:, None]
+    square = jnp.sum(jnp.square(points - c[ids]), axis=-1)
+    # jnp.linalg.norm has a NaN gradient at 0, where this loss has gradient 0
+    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    h = jax.nn.relu(r - delta)
+    per_class = jax.ops.segment_sum(jnp.square(h), ids, k) / members
+    loss = jax.ops.segment_sum(per_class, present[0], b)
+    return loss if reduction == "none" else jnp.mean(loss), c[ids].reshape(x.shape)
+
+
+SHARP = {"*": Precision(sharp=True)}
+
+IMPLEMENTATIONS = (
+    Implementation("softmax", "jax.nn.softmax"),
+    Implementation("log_softmax", "jax.nn.log_softmax"),
+    Implementation("logsumexp", "jax.nn.logsumexp", renames={"x": "a"}),
+    Implementation("cross_entropy", "gradparity.adapters.jax.cross_entropy", cross_entropy),
+    Implementation("sigmoid", "jax.nn.sigmoid"),
+    Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output"),
+    Implementation(
+        "hinge", "gradparity.adapters.jax.hinge_relu", hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP
+    ),
+    Implementation(
+        "hinge", "gradparity.adapters.jax.hinge_maximum", hinge_maximum, conventions={"kink": 0.5, "nan_margin": 0.0}, precision=SHARP
+    ),
+    Implementation("squared_hinge", "gradparity.adapters.jax.squared_hinge", squared_hinge, conventions={"nan_margin": 0.0}),
+    Implementation("ragged_centroid", "gradparity.adapters.jax.ragged_centroid", ragged_centroid),
+)
+
+VALUE = "y = call({args})"
+VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"
+PROCESS = {**ONE_THREAD, "JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+SHOW = {
+    "import": 'import jax; jax.config.update("jax_enable_x64", True)',
+    "tensor": "jax.numpy.asarray({})", "value": VALUE, "vjp": VJP,
+}  # fmt: skip
+
+ADAPTERS = (
+    Adapter(
+        "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp, show=SHOW, process=PROCESS, default=True
+    ),
+    Adapter(
+        "jax", "jit", "jax", IMPLEMENTATIONS,
+        partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
+        show=SHOW | {"compile": "jax.jit({})"}, process=PROCESS,
+    ),
+)  # fmt: skip

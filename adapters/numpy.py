@@ -1,0 +1,178 @@
+"""NumPy: the forms that people write by hand, with the gradients that they write beside them.
+
+These are no part of the reference: the suite judges them like any framework. See gradparity.adapters.torch for how
+adapter files are written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.op import Array, Arrays, GradparityError
+
+
+def value(fn: Fn, arrays: Arrays) -> tuple[Array, ...]:
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return tuple(map(np.asarray, fn(**arrays)))
+
+
+def value_and_vjp(fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array) -> tuple[tuple[Array, ...], Arrays]:
+    raise GradparityError("numpy differentiates nothing: give a vjp")
+
+
+def softmax_pure_python(x: Any, axis: int) -> Any:
+    import math
+
+    import numpy as np
+
+    def row(z: Any) -> Any:
+        largest = max(z)
+        exps = [math.exp(v - largest) for v in z]
+        total = sum(exps)
+        return [e / total for e in exps]
+
+    return np.apply_along_axis(lambda z: row(z.tolist()), axis, x).astype(x.dtype) if x.size else x
+
+
+def cross_entropy_loop(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    losses = np.zeros(len(x), x.dtype)
+    for i in range(len(x)):
+        shifted = x[i] - np.max(x[i])
+        losses[i] = np.log(np.sum(np.exp(shifted))) - shifted[t[i]]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def cross_entropy_loop_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.zeros_like(x)
+    for i in range(len(x)):
+        exps = np.exp(x[i] - np.max(x[i]))
+        dx[i] = exps / np.sum(exps)
+        dx[i, t[i]] -= 1
+        dx[i] *= {"none": g[i] if g.ndim else g, "sum": g, "mean": g / x.dtype.type(len(x))}[reduction]
+    return {"x": dx}
+
+
+def cross_entropy_vectorised(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    shifted = x - x.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(x)), t]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def cross_entropy_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.exp(x - x.max(axis=1, keepdims=True))
+    dx /= dx.sum(axis=1, keepdims=True)
+    dx[np.arange(len(x)), t] -= 1
+    scale = g[:, None] if reduction == "none" else g if reduction == "sum" else g / x.dtype.type(len(x))
+    return {"x": dx * scale}
+
+
+def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
+    import numpy as np
+
+    losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
+    for b in range(len(x)):
+        for k in np.unique(t[b]):
+            members = t[b] == k
+            c = x[b, members].mean(axis=0)
+            centroids[b, members] = c
+            r = np.linalg.norm(x[b, members] - c, axis=1)
+            losses[b] += np.mean(np.maximum(r - x.dtype.type(delta), 0) ** 2)
+    return losses if reduction == "none" else losses.mean(), centroids
+
+
+def ragged_centroid_loop_vjp(g: Any, y: Any, x: Any, t: Any, delta: float, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.zeros_like(x)
+    for b in range(len(x)):
+        for k in np.unique(t[b]):
+            members = t[b] == k
+            d = x[b, members] - x[b, members].mean(axis=0)
+            r = np.linalg.norm(d, axis=1, keepdims=True)
+            w = np.maximum(r - x.dtype.type(delta), 0) / np.where(r > 0, r, 1) * d
+            scale = g[b] if reduction == "none" else g / x.dtype.type(len(x))
+            dx[b, members] = scale * 2 / x.dtype.type(members.sum()) * (w - w.mean(axis=0))
+    return {"x": dx}
+
+
+def ragged_centroid_sorted(x: Any, t: Any, delta: float, reduction: str) -> Any:
+    import numpy as np
+
+    def means(sorted_rows: Any, ends: Any) -> Any:
+        sums = np.cumsum(sorted_rows, axis=0)[ends]
+        sums[1:] -= sums[:-1].copy()
+        counts = np.diff(ends, prepend=-1).astype(x.dtype)
+        return sums / counts.reshape(-1, *[1] * (sums.ndim - 1))
+
+    losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
+    for b in range(len(x)):
+        order = np.argsort(t[b], kind="stable")
+        labels = t[b][order]
+        ends = np.flatnonzero(np.append(labels[1:] != labels[:-1], True))
+        own = np.searchsorted(labels[ends], labels)
+        c = means(x[b][order], ends)[own]
+        centroids[b][order] = c
+        h = np.maximum(np.linalg.norm(x[b][order] - c, axis=1) - x.dtype.type(delta), 0)
+        losses[b] = means(h**2, ends).sum()
+    return losses if reduction == "none" else losses.mean(), centroids
+
+
+def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any:
+    import numpy as np
+
+    losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
+    for b in range(len(x)):
+        one_hot = (t[b][:, None] == np.unique(t[b])).astype(x.dtype)
+        counts = one_hot.sum(axis=0)
+        c = one_hot @ ((one_hot.T @ x[b]) / counts[:, None])
+        centroids[b] = c
+        h = np.maximum(np.linalg.norm(x[b] - c, axis=1) - x.dtype.type(delta), 0)
+        losses[b] = ((one_hot.T @ h**2) / counts).sum()
+    return losses if reduction == "none" else losses.mean(), centroids
+
+
+NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
+
+IMPLEMENTATIONS = (
+    Implementation(
+        "softmax", "gradparity.adapters.numpy.softmax_pure_python", softmax_pure_python,
+        unsupported=NO_GRADIENT,
+    ),
+    Implementation(
+        "cross_entropy", "gradparity.adapters.numpy.cross_entropy_loop", cross_entropy_loop, vjp=cross_entropy_loop_vjp
+    ),
+    Implementation(
+        "cross_entropy", "gradparity.adapters.numpy.cross_entropy_vectorised", cross_entropy_vectorised,
+        vjp=cross_entropy_vectorised_vjp,
+    ),
+    Implementation(
+        "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_loop", ragged_centroid_loop,
+        vjp=ragged_centroid_loop_vjp,
+    ),
+    Implementation(
+        "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_sorted", ragged_centroid_sorted,
+        unsupported=NO_GRADIENT,
+    ),
+    Implementation(
+        "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_one_hot", ragged_centroid_one_hot,
+        unsupported=NO_GRADIENT,
+    ),
+)  # fmt: skip
+
+ADAPTERS = (
+    Adapter(
+        "numpy", "eager", "numpy", IMPLEMENTATIONS, value, value_and_vjp,
+        show={"tensor": "{}", "value": "y = call({args})"}, alias="np", process=ONE_THREAD, default=True,
+    ),
+)  # fmt: skip

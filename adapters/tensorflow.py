@@ -1,0 +1,151 @@
+"""TensorFlow. See gradparity.adapters.torch for how adapter files are written."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.arithmetic import Precision
+from gradparity.op import Array, Arrays
+
+
+def to_framework(a: Array) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(a)
+
+
+def to_numpy(x: Any) -> Array:
+    import numpy as np
+
+    return np.asarray(x)
+
+
+def value(fn: Fn, arrays: Arrays, compiled: Any = lambda f: f) -> tuple[Array, ...]:
+    run = compiled(lambda args: fn(**args))
+    return tuple(map(to_numpy, run({k: to_framework(v) for k, v in arrays.items()})))
+
+
+def value_and_vjp(
+    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array, compiled: Any = lambda f: f
+) -> tuple[tuple[Array, ...], Arrays]:
+    import tensorflow as tf
+
+    def run(args: Any, g: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch([args[k] for k in wrt])
+            ys = fn(**args)
+        dx = tape.gradient(ys[0], [args[k] for k in wrt], g, tf.UnconnectedGradients.ZERO)
+        return ys, [tf.convert_to_tensor(d) for d in dx]
+
+    ys, dx = compiled(run)({k: to_framework(v) for k, v in arrays.items()}, to_framework(g))
+    return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
+
+
+def function(f: Fn) -> Any:
+    import tensorflow as tf
+
+    return tf.function(f, autograph=False)
+
+
+def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=t, logits=x)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def hinge_relu(x: Any, t: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.nn.relu(1 - t * x)
+
+
+def hinge_maximum(x: Any, t: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.maximum(1 - t * x, 0)
+
+
+def hinge_maximum_of_zero(x: Any, t: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.maximum(tf.constant(0, x.dtype), 1 - t * x)
+
+
+def squared_hinge(x: Any, t: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.square(tf.nn.relu(1 - t * x))
+
+
+def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    b, n, d = x.shape
+    span = tf.reduce_max(t, axis=None) + 1 if b * n else tf.constant(1, t.dtype)
+    keys = tf.repeat(tf.range(b, dtype=t.dtype), n) * span + tf.reshape(t, [-1])
+    present, ids = tf.unique(keys)
+    k = tf.size(present)
+    points = tf.reshape(x, [-1, d])
+    members = tf.math.unsorted_segment_sum(tf.ones_like(points[:, 0]), ids, k)
+    c = tf.math.unsorted_segment_sum(points, ids, k) / members[:, None]
+    difference = points - tf.gather(c, ids)
+    square = tf.reduce_sum(tf.square(difference), axis=-1)
+    # tf.norm has a NaN gradient at 0, where this loss has gradient 0
+    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
+    h = tf.nn.relu(r - tf.constant(delta, x.dtype))
+    per_class = tf.math.unsorted_segment_sum(tf.square(h), ids, k) / members
+    loss = tf.math.unsorted_segment_sum(per_class, present // span, b)
+    return loss if reduction == "none" else tf.reduce_mean(loss), tf.reshape(tf.gather(c, ids), x.shape)
+
+
+NAN = float("nan")
+SHARP = {"*": Precision(sharp=True)}
+
+IMPLEMENTATIONS = (
+    Implementation("softmax", "tf.nn.softmax", renames={"x": "logits"}),
+    Implementation("log_softmax", "tf.nn.log_softmax", renames={"x": "logits"}),
+    Implementation("logsumexp", "tf.reduce_logsumexp", renames={"x": "input_tensor"}),
+    Implementation("cross_entropy", "tf.nn.sparse_softmax_cross_entropy_with_logits", cross_entropy),
+    Implementation("sigmoid", "tf.sigmoid"),
+    Implementation("log_sigmoid", "tf.math.log_sigmoid", road="softplus"),
+    Implementation(
+        "hinge", "gradparity.adapters.tensorflow.hinge_relu", hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP
+    ),
+    Implementation(
+        "hinge", "gradparity.adapters.tensorflow.hinge_maximum", hinge_maximum,
+        conventions={"kink": 1.0, "nan_margin": 0.0}, precision=SHARP,
+    ),
+    Implementation(
+        "hinge", "gradparity.adapters.tensorflow.hinge_maximum_of_zero", hinge_maximum_of_zero,
+        conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP,
+    ),
+    Implementation("squared_hinge", "gradparity.adapters.tensorflow.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}),
+    Implementation("ragged_centroid", "gradparity.adapters.tensorflow.ragged_centroid", ragged_centroid),
+)  # fmt: skip
+
+VALUE = "y = call({args})"
+VJP = "\n".join((
+    "with tf.GradientTape() as tape:",
+    "    tape.watch({wrt})",
+    "    y = call({args})",
+    "dx = tape.gradient(y, {wrt}, g)",
+))  # fmt: skip
+PROCESS = {
+    **ONE_THREAD, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
+}  # fmt: skip
+SHOW = {"import": "import tensorflow as tf", "tensor": "tf.constant({})", "value": VALUE, "vjp": VJP}
+
+ADAPTERS = (
+    Adapter(
+        "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
+        show=SHOW, alias="tf", process=PROCESS, default=True,
+    ),
+    Adapter(
+        "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
+        partial(value, compiled=function), partial(value_and_vjp, compiled=function),
+        show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
+    ),
+)  # fmt: skip

@@ -1,0 +1,118 @@
+"""PyTorch.
+
+Every adapter file has the same functions in the same order: how arrays go in and come out, the value, the value and
+its gradient, then the functions that people compose where the framework has none, then the list of implementations.
+Read two of them side by side and the differences are those of the frameworks. A framework is imported by the first
+function of it that is called, never by importing an adapter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.arithmetic import Precision
+from gradparity.op import Array, Arrays
+
+
+def to_framework(a: Array) -> Any:
+    """torch refuses negative strides, and bfloat16 from NumPy, which is passed as its bits."""
+    import numpy as np
+    import torch
+
+    a = np.ascontiguousarray(a) if any(s < 0 for s in a.strides) else a
+    return torch.from_numpy(a.view(np.int16)).view(torch.bfloat16) if a.dtype.kind == "V" else torch.from_numpy(a)
+
+
+def to_numpy(x: Any) -> Array:
+    import ml_dtypes
+    import torch
+
+    x = x.detach().cpu()
+    return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
+
+
+def value(fn: Fn, arrays: Arrays) -> tuple[Array, ...]:
+    return tuple(map(to_numpy, fn(**{k: to_framework(v) for k, v in arrays.items()})))
+
+
+def value_and_vjp(fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array) -> tuple[tuple[Array, ...], Arrays]:
+    import torch
+
+    args = {k: to_framework(v).requires_grad_(k in wrt) for k, v in arrays.items()}
+    ys = fn(**args)
+    dx = torch.autograd.grad(ys[0], [args[k] for k in wrt], to_framework(g), materialize_grads=True)
+    return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
+
+
+def hinge_relu(x: Any, t: Any) -> Any:
+    import torch
+
+    return torch.relu(1 - t * x)
+
+
+def hinge_clamp(x: Any, t: Any) -> Any:
+    import torch
+
+    return torch.clamp(1 - t * x, min=0)
+
+
+def hinge_maximum(x: Any, t: Any) -> Any:
+    import torch
+
+    return torch.maximum(1 - t * x, torch.zeros_like(x))
+
+
+def squared_hinge(x: Any, t: Any) -> Any:
+    import torch
+
+    return torch.square(torch.relu(1 - t * x))
+
+
+def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
+    import torch
+
+    items = torch.arange(t.shape[0]).unsqueeze(1).expand_as(t).reshape(-1)
+    present, ids = torch.unique(torch.stack([items, t.reshape(-1)]), dim=1, return_inverse=True)
+    members = torch.bincount(ids, minlength=present.shape[1]).to(x.dtype)
+    points = x.reshape(-1, x.shape[-1])
+    c = x.new_zeros(len(members), x.shape[-1]).index_add(0, ids, points) / members.unsqueeze(1)
+    h = torch.relu(torch.linalg.vector_norm(points - c[ids], dim=-1) - delta)
+    per_class = x.new_zeros(len(members)).index_add(0, ids, torch.square(h)) / members
+    loss = x.new_zeros(len(t)).index_add(0, present[0], per_class)
+    return loss if reduction == "none" else loss.mean(), c[ids].reshape(x.shape)
+
+
+NAN = float("nan")
+SHARP = {"*": Precision(sharp=True)}
+
+IMPLEMENTATIONS = (
+    Implementation("softmax", "torch.nn.functional.softmax", renames={"x": "input", "axis": "dim"}),
+    Implementation("log_softmax", "torch.nn.functional.log_softmax", renames={"x": "input", "axis": "dim"}),
+    Implementation("logsumexp", "torch.logsumexp", renames={"x": "input", "axis": "dim"}),
+    Implementation("cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"}),
+    Implementation("sigmoid", "torch.sigmoid", renames={"x": "input"}),
+    Implementation("log_sigmoid", "torch.nn.functional.logsigmoid", renames={"x": "input"}),
+    Implementation(
+        "hinge", "gradparity.adapters.torch.hinge_relu", hinge_relu, conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP
+    ),
+    Implementation(
+        "hinge", "gradparity.adapters.torch.hinge_clamp", hinge_clamp, conventions={"kink": 1.0, "nan_margin": 0.0}, precision=SHARP
+    ),
+    Implementation(
+        "hinge", "gradparity.adapters.torch.hinge_maximum", hinge_maximum, conventions={"kink": 0.5, "nan_margin": 1.0}, precision=SHARP
+    ),
+    Implementation("squared_hinge", "gradparity.adapters.torch.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}),
+    Implementation("ragged_centroid", "gradparity.adapters.torch.ragged_centroid", ragged_centroid),
+)
+
+VALUE = "y = call({args})"
+VJP = "{wrt}.requires_grad_(); y = call({args}); (dx,) = torch.autograd.grad(y, [{wrt}], g)"
+
+ADAPTERS = (
+    Adapter(
+        "torch", "eager", "torch", IMPLEMENTATIONS, value, value_and_vjp,
+        show={"import": "import torch", "tensor": "torch.tensor({})", "value": VALUE, "vjp": VJP},
+        process=ONE_THREAD, default=True,
+    ),
+)  # fmt: skip

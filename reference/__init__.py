@@ -1,0 +1,21 @@
+"""What is true: NumPy only, one operation a file, its forward, gradient and cases beside one another."""
+
+from gradparity.op import Op
+from gradparity.reference import (
+    cross_entropy,
+    hinge,
+    log_sigmoid,
+    log_softmax,
+    logsumexp,
+    ragged_centroid,
+    sigmoid,
+    softmax,
+    squared_hinge,
+)
+
+OPS: dict[str, Op] = {
+    module.OP.name: module.OP
+    for module in (
+        softmax, log_softmax, logsumexp, cross_entropy, sigmoid, log_sigmoid, hinge, squared_hinge, ragged_centroid,
+    )
+}  # fmt: skip

@@ -1,0 +1,76 @@
+"""Softmax cross-entropy from logits, with integer labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradparity.arithmetic import stationary
+from gradparity.cases import LOGITS, Draw, logits
+from gradparity.op import Array, Arrays, Case, Op
+from gradparity.reference.digits import digits_labels, digits_logits
+from gradparity.reference.log_softmax import log_softmax
+from gradparity.reference.reduction import reduced, spread_back
+
+
+def cross_entropy(x: Array, t: Array, reduction: str = "none") -> Array:
+    """loss_i = log(sum_j exp(d_ij)) - d_{i, t_i}, d = x - max_j x_ij.  x: [N, C], t: [N] in 0..C-1 -> loss: [N],
+    or its sum or mean over the rows, a scalar; the mean of no rows is NaN.
+
+    Source: Bishop, Pattern Recognition and Machine Learning (2006), section 4.3.4.
+    """
+    d = x - stationary(np.max(x, axis=-1, keepdims=True))
+    loss = np.log(np.sum(np.exp(d), axis=-1)) - pick(d, t)
+    return reduced(loss, reduction)
+
+
+def cross_entropy_vjp(g: Array, y: Array, x: Array, t: Array, reduction: str = "none") -> Arrays:
+    """p - onehot(t) in each row, p = exp(log_softmax(x))."""
+    g = np.expand_dims(spread_back(g, reduction, len(t)), -1)
+    return {"x": g * (np.exp(log_softmax(x)) - one_hot(t, x.shape[-1]))}
+
+
+def pick(x: Array, t: Array) -> Array:
+    """x_{i, t_i}."""
+    return np.squeeze(np.take_along_axis(x, t[:, None], -1), -1)
+
+
+def one_hot(t: Array, classes: int) -> Array:
+    return np.arange(classes) == t[:, None]
+
+
+def labelled(make: Any) -> Any:
+    """Logits with labels drawn beside them."""
+
+    def arrays(draw: Draw) -> Arrays:
+        x = make(draw)
+        return {"x": x, "t": draw.integers("t", x.shape[:1], x.shape[1])}
+
+    return arrays
+
+
+def rows_apart(params: Mapping[str, Any]) -> int | None:
+    return 0 if params["reduction"] == "none" else None
+
+
+REDUCED = ("scale-1", "scale-10000", "shift-10000", "dominant-20", "near-ties", "one-row", "zero-rows", "classes-1000")
+CASES = (
+    *(Case(name, labelled(make), {"reduction": "none"}) for name, make in LOGITS.items()),
+    *(
+        Case(f"{reduction}-{name}", labelled(LOGITS[name]), {"reduction": reduction})
+        for reduction in ("sum", "mean")
+        for name in REDUCED
+    ),
+    *(
+        Case(f"{reduction}-digits", lambda d: {"x": digits_logits(d), "t": digits_labels()}, {"reduction": reduction})
+        for reduction in ("none", "mean")
+    ),
+    *(
+        Case(layout, labelled(lambda draw: logits(draw, 8, 9, 2.0)), {"reduction": "none"}, layout=layout)
+        for layout in ("transposed", "strided", "reversed")
+    ),
+)
+
+OP = Op("cross_entropy", cross_entropy, cross_entropy_vjp, CASES, batch_axis=rows_apart)

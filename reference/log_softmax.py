@@ -1,0 +1,27 @@
+"""Logarithm of the softmax along an axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradparity.arithmetic import stationary
+from gradparity.op import Array, Arrays, Op
+from gradparity.reference.along_axis import CASES, other_axis
+
+
+def log_softmax(x: Array, axis: int = -1) -> Array:
+    """y_j = d_j - log(sum_k exp(d_k)), d = x - max_k x_k.  x: any shape -> y: the same, at most 0.
+
+    Not x - (m + log S), which rounds the sum m + log S at the size of m. A row that holds NaN or +inf, or only -inf,
+    gives NaN.  Source: Blanchard, Higham & Higham (2021), section 3.
+    """
+    d = x - stationary(np.max(x, axis=axis, keepdims=True))
+    return d - np.log(np.sum(np.exp(d), axis=axis, keepdims=True))
+
+
+def log_softmax_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
+    """The Jacobian is I - 1 p^T, p = exp(y)."""
+    return {"x": g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)}
+
+
+OP = Op("log_softmax", log_softmax, log_softmax_vjp, CASES, batch_axis=other_axis)

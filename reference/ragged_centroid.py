@@ -1,0 +1,131 @@
+"""The ragged centroid loss: how far the members of each class lie from their own mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gradparity.cases import Draw
+from gradparity.op import Array, Arrays, Case, Op
+from gradparity.reference.segments import Segments
+
+
+def ragged_centroid(x: Array, t: Array, delta: float, reduction: str = "none") -> tuple[Array, Array]:
+    """For each class k present in an item: c_k the mean of its members, r_i = ||x_i - c_k||_2, h_i = max(r_i - delta, 0)
+    and loss_k the mean of h_i^2 over its members; an item's loss is the sum over its classes.
+
+    x: [B, N, d], t: [B, N] integers >= 0, another set of classes in each item, delta >= 0
+    -> (losses [B], or their mean; centroids [B, N, d], that of each member's own class).
+    A class without members contributes nothing. Work and memory grow with B N d, not with the number of classes.
+    Source: the discriminative loss of De Brabandere, Neven & Van Gool (2017), eq. (1), its variance term summed.
+    """
+    members, classes = ragged(t)
+    points = np.reshape(x, (-1, x.shape[-1]))
+    c, _, _, h = spokes(points, members, delta)
+    item = classes.sum(members.mean(np.square(h)))
+    loss = item if reduction == "none" else np.sum(item, axis=0) / len(t)
+    return loss, np.reshape(members.spread(c), x.shape)
+
+
+def ragged_centroid_vjp(g: Array, y: Array, x: Array, t: Array, delta: float, reduction: str = "none") -> Arrays:
+    """d loss_k / d x_i = 2/n_k (w_i - mean of w over k), w = h (x - c) / r, and 0 where r = 0.
+
+    h <= r, so h / r stays in [0, 1] however r was rounded.
+    """
+    members, classes = ragged(t)
+    points = np.reshape(x, (-1, x.shape[-1]))
+    _, d, r, h = spokes(points, members, delta)
+    w = np.expand_dims(np.clip(h / np.where(r > 0, r, 1), 0, 1), -1) * d
+    scale = 2 * members.spread(classes.spread(g if reduction == "none" else np.broadcast_to(g / len(t), len(t))))
+    pull = (w - members.spread(members.mean(w))) / members.size_of_own[:, None]
+    return {"x": np.reshape(np.expand_dims(scale, -1) * pull, x.shape)}
+
+
+def spokes(x: Array, members: Segments, delta: Array) -> tuple[Array, Array, Array, Array]:
+    """Centroids, differences from them, distances, and what of these exceeds delta."""
+    c = members.mean(x)
+    d = x - members.spread(c)
+    r = np.sqrt(np.sum(np.square(d), axis=-1))
+    return c, d, r, np.maximum(r - delta, 0)
+
+
+def ragged(t: Array) -> tuple[Segments, Segments]:
+    """Points by (item, class), and these classes by item."""
+    b, n = t.shape
+    span = int(t.max(initial=0)) + 1
+    key = (np.arange(b)[:, None] * span + t).ravel()
+    present = np.unique(key)
+    return Segments(np.searchsorted(present, key)), Segments(present // span, b)
+
+
+def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
+    """Random points with random labels: some classes are missing from some items."""
+
+    def arrays(draw: Draw) -> Arrays:
+        x = draw.normal("x", (items, count, dim), scale, shift)
+        return {"x": x, "t": draw.integers("t", (items, count), classes)}
+
+    return arrays
+
+
+def singletons(draw: Draw) -> Arrays:
+    """Each member is its own class."""
+    return {"x": draw.normal("x", (2, 5, 3)), "t": np.tile(np.arange(5), (2, 1))}
+
+
+def coincident(shift: float) -> Any:
+    """Classes whose members all sit on one point."""
+
+    def arrays(draw: Draw) -> Arrays:
+        x = np.repeat(draw.normal("x", (2, 3, 4), 1.0, shift), 4, axis=1)
+        return {"x": x, "t": np.repeat(np.tile(np.arange(3), (2, 1)), 4, axis=1)}
+
+    return arrays
+
+
+def gaps(draw: Draw) -> Arrays:
+    """Labels 0, 1000 and 999,999: what lies between them must cost nothing."""
+    return {"x": draw.normal("x", (2, 12, 3)), "t": np.array([0, 1000, 999_999])[draw.integers("t", (2, 12), 3)]}
+
+
+def case(name: str, make: Any, delta: float = 0.5, reduction: str = "none", layout: str = "contiguous") -> Case:
+    return Case(name, make, {"delta": delta, "reduction": reduction}, layout=layout)
+
+
+def per_item(params: Mapping[str, Any]) -> int | None:
+    return 0 if params["reduction"] == "none" else None
+
+
+CASES = (
+    case("random", points(3, 20, 3, 4)),
+    case("random-mean", points(3, 20, 3, 4), reduction="mean"),
+    case("delta-0", points(3, 20, 3, 4), delta=0.0),
+    case("delta-0.1", points(3, 20, 3, 4), delta=0.1),
+    case("within-delta", points(3, 20, 3, 4), delta=100.0),
+    case("offset-100", points(3, 20, 3, 4, 1.0, 100.0)),
+    case("scale-0.001", points(3, 20, 3, 4, 0.001), delta=0.0),
+    case("scale-10000", points(3, 20, 3, 4, 1e4)),
+    case("singletons", singletons),
+    case("singletons-delta-0", singletons, delta=0.0),
+    case("coincident", coincident(0.0)),
+    case("coincident-delta-0", coincident(0.0), delta=0.0),
+    case("coincident-offset-100", coincident(100.0), delta=0.0),
+    case("missing-classes", points(4, 6, 2, 20)),
+    case("gaps", gaps),
+    case("one-class", points(2, 30, 3, 1)),
+    case("one-point", points(1, 1, 3, 1)),
+    case("two-points", points(1, 2, 3, 1), delta=0.0),
+    case("one-dimension", points(2, 16, 1, 3)),
+    case("no-items", points(0, 4, 3, 2)),
+    case("no-items-mean", points(0, 4, 3, 2), reduction="mean"),
+    case("strided", points(3, 12, 4, 3), layout="strided"),
+    case("transposed", points(3, 12, 4, 3), layout="transposed"),
+    case("reversed", points(3, 12, 4, 3), layout="reversed"),
+    case("b32-n1000-d50-k25", points(32, 1000, 50, 25), reduction="mean"),
+)
+
+OP = Op(
+    "ragged_centroid", ragged_centroid, ragged_centroid_vjp, CASES, outputs=("", "centroids"), batch_axis=per_item
+)

@@ -1,0 +1,22 @@
+"""none, sum and mean over the first axis, and what they do to a cotangent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradparity.op import Array
+
+
+def reduced(loss: Array, reduction: str) -> Array:
+    """loss, its sum, or its mean (sum / count).  loss: [N] -> [N] or a scalar."""
+    if reduction == "none":
+        return loss
+    total = np.sum(loss, axis=0)
+    return total if reduction == "sum" else total / loss.shape[0]
+
+
+def spread_back(g: Array, reduction: str, count: int) -> Array:
+    """The cotangent of each row: g, or the scalar g for every one, divided by their number for the mean."""
+    if reduction == "none":
+        return g
+    return np.broadcast_to(g if reduction == "sum" else g / count, (count,))

