@@ -162,7 +162,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_sorted", ragged_centroid_sorted,
-        unsupported=NO_GRADIENT,
+        road="cumulative-sums", unsupported=NO_GRADIENT,
     ),
     Implementation(
         "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_one_hot", ragged_centroid_one_hot,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
@@ -137,15 +138,17 @@ PROCESS = {
     **ONE_THREAD, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
 }  # fmt: skip
 SHOW = {"import": "import tensorflow as tf", "tensor": "tf.constant({})", "value": VALUE, "vjp": VJP}
+KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 
 ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, alias="tf", process=PROCESS, default=True,
+        show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES,
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
         show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
+        known_failures=KNOWN_FAILURES,
     ),
 )  # fmt: skip

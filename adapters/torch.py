@@ -112,7 +112,7 @@ VJP = "{wrt}.requires_grad_(); y = call({args}); (dx,) = torch.autograd.grad(y, 
 ADAPTERS = (
     Adapter(
         "torch", "eager", "torch", IMPLEMENTATIONS, value, value_and_vjp,
-        show={"import": "import torch", "tensor": "torch.tensor({})", "value": VALUE, "vjp": VJP},
+        show={"import": "import torch", "tensor": "torch.from_numpy({})", "array": "{}.detach().numpy()", "value": VALUE, "vjp": VJP},
         process=ONE_THREAD, default=True,
     ),
 )  # fmt: skip

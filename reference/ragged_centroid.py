@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw
-from gradparity.op import Array, Arrays, Case, Op
-from gradparity.reference.segments import Segments
+from gradparity.op import Array, Arrays, Case, Op, Road
+from gradparity.reference.segments import PrefixSegments, Segments
 
 
 def ragged_centroid(x: Array, t: Array, delta: float, reduction: str = "none") -> tuple[Array, Array]:
@@ -21,11 +21,23 @@ def ragged_centroid(x: Array, t: Array, delta: float, reduction: str = "none") -
     A class without members contributes nothing. Work and memory grow with B N d, not with the number of classes.
     Source: the discriminative loss of De Brabandere, Neven & Van Gool (2017), eq. (1), its variance term summed.
     """
+    return loss_and_centroids(*ragged(t), x, delta, reduction)
+
+
+def by_cumulative_sums(x: Array, t: Array, delta: float, reduction: str = "none") -> tuple[Array, Array]:
+    """The road of those who sort the members and take differences of cumulative sums: an error that grows with all
+    that was summed before a class, and not with the class."""
     members, classes = ragged(t)
-    points = np.reshape(x, (-1, x.shape[-1]))
-    c, _, _, h = spokes(points, members, delta)
+    prefix = PrefixSegments(members.ids, len(t), classes.ids)
+    return loss_and_centroids(prefix, classes, x, delta, reduction)
+
+
+def loss_and_centroids(
+    members: Segments, classes: Segments, x: Array, delta: Array, reduction: str
+) -> tuple[Array, Array]:
+    c, _, _, h = spokes(np.reshape(x, (-1, x.shape[-1])), members, delta)
     item = classes.sum(members.mean(np.square(h)))
-    loss = item if reduction == "none" else np.sum(item, axis=0) / len(t)
+    loss = item if reduction == "none" else np.sum(item, axis=0) / item.shape[0]
     return loss, np.reshape(members.spread(c), x.shape)
 
 
@@ -127,5 +139,6 @@ CASES = (
 )
 
 OP = Op(
-    "ragged_centroid", ragged_centroid, ragged_centroid_vjp, CASES, outputs=("", "centroids"), batch_axis=per_item
-)
+    "ragged_centroid", ragged_centroid, ragged_centroid_vjp, CASES,
+    outputs=("", "centroids"), roads={"cumulative-sums": Road(forward=by_cumulative_sums)}, batch_axis=per_item,
+)  # fmt: skip

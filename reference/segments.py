@@ -53,3 +53,23 @@ class Segments:
     def spread(self, per_segment: Array) -> Array:
         """[count, ...] -> [N, ...]: to each position what its segment has."""
         return per_segment[self.ids]
+
+
+class PrefixSegments(Segments):
+    """The same sums as differences of cumulative sums: what many write, and what cancels. The positions are those of
+    `items` items of equal length, and the sums start anew in each.  item_of: [count], the item of each segment."""
+
+    def __init__(self, ids: Array, items: int, item_of: Array) -> None:
+        super().__init__(ids)
+        self.items, self.item_of = items, item_of
+
+    def sum(self, x: Array) -> Array:
+        if not len(self.ids):
+            return x[:0]
+        rest = x.shape[1:]
+        in_order = x[np.argsort(self.ids, kind="stable")]
+        upto = np.reshape(np.cumsum(np.reshape(in_order, (self.items, -1, *rest)), axis=1), (-1, *rest))
+        ends = np.cumsum(self.sizes) - 1
+        first = np.diff(self.item_of, prepend=-1) > 0
+        before = np.where(np.reshape(first, (-1,) + (1,) * len(rest)), 0.0, upto[np.maximum(ends - self.sizes, 0)])
+        return upto[ends] - before

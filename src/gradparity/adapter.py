@@ -74,6 +74,7 @@ class Adapter:
     module: the import name that shows whether the framework is there; alias: what users call it
     process: environment variables that must be set before the framework is imported
     show: how a person writes it, for snippets: see gradparity.snippet
+    default: the mode that is meant where none is named;  known_failures: path of its TOML file
     """
 
     framework: str
@@ -87,6 +88,7 @@ class Adapter:
     device: str = "cpu"
     process: Mapping[str, str] = field(default_factory=dict)
     default: bool = False
+    known_failures: str = ""
 
     @property
     def name(self) -> str:

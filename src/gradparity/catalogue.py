@@ -1,0 +1,176 @@
+"""Everything there is to check: operations, implementations, modes and cases. Known without importing a framework."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cache, cached_property
+from importlib.metadata import entry_points
+from typing import Any
+
+from gradparity.adapter import Adapter, Implementation
+from gradparity.check import check
+from gradparity.op import DIRECTIONS, Case, GradparityError, Op, Result, join, nearest
+from gradparity.reference import OPS
+
+DTYPES = ("float64", "float32")
+
+
+@cache
+def adapters() -> tuple[Adapter, ...]:
+    """All adapters: every entry point of the group gradparity.adapters is a tuple of them, ours and anybody's."""
+    points = sorted(entry_points(group="gradparity.adapters"), key=lambda point: point.name)
+    return tuple(adapter for point in points for adapter in point.load())
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a run is about; an empty tuple means everything that is installed. `select` matches row identities."""
+
+    framework: tuple[str, ...] = ()
+    mode: tuple[str, ...] = ()
+    device: tuple[str, ...] = ()
+    dtype: tuple[str, ...] = ()
+    op: tuple[str, ...] = ()
+    select: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises GradparityError for a name that is not known or a framework that is not installed."""
+        valid = {
+            "framework": sorted({a.framework for a in adapters()}),
+            "mode": sorted({a.mode for a in adapters()}),
+            "device": sorted({a.device for a in adapters()}),
+            "dtype": list(DTYPES),
+            "op": sorted(OPS),
+        }
+        for what, names in valid.items():
+            for name in getattr(self, what):
+                if name not in names:
+                    raise GradparityError(nearest(name, names, what))
+        for name in self.framework:
+            adapter = next(a for a in adapters() if a.framework == name)
+            if not adapter.installed:
+                raise GradparityError(f'{name} is not installed here: pip install "gradparity[{name}]"')
+
+    def takes(self, what: str, name: str) -> bool:
+        return not getattr(self, what) or name in getattr(self, what)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str] | None:
+        return re.compile(translate(self.select)) if self.select else None
+
+    def matches(self, identity: str) -> bool:
+        return self.pattern is None or self.pattern.match(identity) is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """What one test judges: all cases of one direction of one implementation, in one mode, on one device, in one dtype."""
+
+    op: Op
+    implementation: Implementation
+    adapter: Adapter
+    dtype: str
+    direction: str
+    selection: Selection
+
+    @property
+    def id(self) -> str:
+        return f"{self.prefix}/{self.direction}"
+
+    @property
+    def prefix(self) -> str:
+        adapter = self.adapter
+        return "/".join((self.op.name, self.implementation.api, adapter.mode, adapter.device, self.dtype))
+
+    def checks(self, case: Case) -> Iterator[str]:
+        """The names of this case's checks: the default cotangent is not named."""
+        for cotangent in ("", *case.cotangents[1:]) if self.direction != "value" else ("",):
+            yield from (join(check, cotangent) for check in self.op.checks(self.direction))
+
+    def identities(self, case: Case) -> list[str]:
+        """The rows that this case gives, those that are selected."""
+        names = (f"{self.prefix}/{case.name}/{check}" for check in self.checks(case))
+        return [name for name in names if self.selection.matches(name)]
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        return tuple(case for case in self.op.cases if self.identities(case))
+
+    @cached_property
+    def rows(self) -> list[str]:
+        return [name for case in self.cases for name in self.identities(case)]
+
+    def run(self) -> list[Result]:
+        results = check(
+            self.op, self.implementation, self.adapter, self.dtype, self.direction, self.cases, self.selection.seed
+        )
+        return [result for result in results if self.selection.matches(result.id)]
+
+    def unjudged(self, reason: str, words: str) -> list[Result]:
+        """A row of status error for everything that this item would have judged, had it ended."""
+        a = self.adapter
+        return [
+            Result(self.op.name, self.implementation.api, a.framework, a.mode, a.device, self.dtype, case.name, check,
+                   "error", reason, message=f"{self.prefix}/{case.name}/{check} on {a.framework} {a.version}: {words}")
+            for case in self.cases for check in self.checks(case)
+            if self.selection.matches(f"{self.prefix}/{case.name}/{check}")
+        ]  # fmt: skip
+
+
+def items(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
+    """Every item that is selected and whose framework is installed, by framework and mode, so that a worker which
+    takes neighbours imports few frameworks. Deterministic: xdist compares the lists of its workers."""
+    found = [
+        Item(OPS[implementation.op], implementation, adapter, dtype, direction, selection)
+        for adapter in (adapters() if among is None else among)
+        if selection.takes("framework", adapter.framework) and adapter.installed
+        and selection.takes("mode", adapter.mode) and selection.takes("device", adapter.device)
+        for implementation in adapter.implementations
+        if selection.takes("op", implementation.op)
+        for dtype in DTYPES if selection.takes("dtype", dtype)
+        for direction in DIRECTIONS
+    ]  # fmt: skip
+    return sorted((item for item in found if item.cases), key=lambda item: (item.adapter.name, item.id))
+
+
+def profiles(chosen: Iterable[Adapter]) -> list[tuple[dict[str, str], list[Adapter]]]:
+    """Adapters by the environment variables that their process needs: those that do not contradict share one."""
+    found: list[tuple[dict[str, str], list[Adapter]]] = []
+    for adapter in chosen:
+        for variables, members in found:
+            if all(variables.get(k, v) == v for k, v in adapter.process.items()):
+                variables.update(adapter.process)
+                members.append(adapter)
+                break
+        else:
+            found.append((dict(adapter.process), [adapter]))
+    return found
+
+
+def default_profile(chosen: Iterable[Adapter]) -> tuple[dict[str, str], list[Adapter]]:
+    """What a bare pytest runs: one process can hold one profile."""
+    return next(iter(profiles(chosen)), ({}, []))
+
+
+def versions(chosen: Iterable[Item]) -> Mapping[str, str]:
+    """The frameworks of these items and their versions."""
+    return {item.adapter.framework: item.adapter.version for item in chosen}
+
+
+def find(identity: str, seed: int = 0) -> tuple[Item, Case, str]:
+    """The item, case and check of a row. Raises GradparityError if there is no such row."""
+    selection = Selection(seed=seed)
+    parts = identity.split("/")
+    everything: Any = (Item(OPS[i.op], i, a, dtype, direction, selection)
+                       for a in adapters() for i in a.implementations if i.op == parts[0]
+                       for dtype in DTYPES for direction in DIRECTIONS)  # fmt: skip
+    for item in everything:
+        if identity.startswith(item.prefix + "/"):
+            for case in item.cases:
+                if identity in item.identities(case):
+                    return item, case, parts[-1]
+    raise GradparityError(f"no row is called {identity!r}: op/api/mode/device/dtype/case/check, see gradparity list")

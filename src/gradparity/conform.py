@@ -1,0 +1,113 @@
+"""Your own function, judged by the suite's cases, bounds and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gradparity.adapter import Adapter, Implementation
+from gradparity.arithmetic import Precision
+from gradparity.catalogue import Item, Selection, adapters
+from gradparity.op import GradparityError, Result, nearest
+from gradparity.reference import OPS
+from gradparity.snippet import snippet
+
+MOST_MESSAGES = 5
+
+
+def check_function(
+    fn: Callable[..., Any],
+    op: str,
+    framework: str,
+    *,
+    dtypes: Sequence[str] = ("float64", "float32"),
+    mode: str = "",
+    device: str = "cpu",
+    vjp: Callable[..., Any] | None = None,
+    conventions: Mapping[str, Any] | None = None,
+    precision: str = "A",
+    road: str = "",
+    select: str = "",
+    seed: int = 0,
+) -> list[Result]:
+    """One Result for each case and check of the operation.
+
+    fn: called as fn(**arrays, **params) with the framework's tensors and the argument names of the operation's
+        reference (gradparity list shows them): cross_entropy(x, t, reduction)
+    op, framework: as in gradparity list; mode: one of the framework's (eager, jit, function), its plain one if empty
+    vjp: your gradient, vjp(g, y, **arrays, **params) -> {"x": dx}; by default the framework differentiates fn
+    conventions, road: the choices that fn takes where the mathematics leaves one open
+    precision: "A" computed in float32 or better and rounded once, "B", "C": see gradparity.arithmetic.Precision
+    select: glob of row identities (op/name/mode/device/dtype/case/check) that limits the cases
+
+    Raises GradparityError for a name that is not known, a framework that is not installed, or a selection that
+    matches nothing.
+    """
+    return [row for item in items_of(fn, **given(locals())) for row in item.run()]
+
+
+def assert_conforms(fn: Callable[..., Any], op: str, framework: str, **options: Any) -> None:
+    """Raises AssertionError with the suite's messages, and a program that shows the first failure, if fn fails
+    anywhere. Options as of check_function."""
+    for item in items_of(fn, op=op, framework=framework, **options):
+        if words := failures(item, item.run()):
+            raise AssertionError(words)
+
+
+def failures(item: Item, results: Sequence[Result]) -> str:
+    """The messages of what is bad, the worst first, and a program that shows the first of them; "" if nothing is."""
+    bad = sorted((r for r in results if r.bad), key=lambda r: -r.error if r.error == r.error else float("-inf"))
+    if not bad:
+        return ""
+    words = [r.message for r in bad[:MOST_MESSAGES]]
+    if len(bad) > MOST_MESSAGES:
+        words.append(f"... and {len(bad) - MOST_MESSAGES} more")
+    return "\n".join([*words, "", program(item, bad[0])])
+
+
+LONGEST_PROGRAM = 8000
+
+
+def program(item: Item, row: Result) -> str:
+    """The program for a row, or where it is to be had if it is long."""
+    case = next(case for case in item.cases if case.name == row.case)
+    text = snippet(item.op, item.implementation, item.adapter, case, row, item.selection.seed)
+    return text if len(text) <= LONGEST_PROGRAM else f"# a program that shows it: gradparity snippet {row.id}"
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k != "fn"}
+
+
+def items_of(
+    fn: Callable[..., Any], op: str, framework: str, dtypes: Sequence[str] = ("float64", "float32"), mode: str = "",
+    device: str = "cpu", vjp: Callable[..., Any] | None = None, conventions: Mapping[str, Any] | None = None,
+    precision: str = "A", road: str = "", select: str = "", seed: int = 0,
+) -> list[Item]:  # fmt: skip
+    selection = Selection((framework,), dtype=tuple(dtypes), op=(op,), select=select, seed=seed)
+    adapter = adapter_of(framework, mode, device)
+    if road and road not in OPS[op].roads:
+        raise GradparityError(nearest(road, sorted(OPS[op].roads), f"road of {op}"))
+    implementation = Implementation(
+        op, getattr(fn, "__qualname__", repr(fn)).replace("/", "."), fn, conventions=conventions or {}, road=road,
+        precision={"*": Precision(precision)}, vjp=vjp,
+    )  # fmt: skip
+    implementation.declared(OPS[op])
+    found = [
+        Item(OPS[op], implementation, adapter, dtype, direction, selection)
+        for dtype in dtypes
+        for direction in ("value", "vjp")
+    ]
+    if not any(item.cases for item in found):
+        raise GradparityError(f"nothing selected: no row of {op} matches {select!r}")
+    return [item for item in found if item.cases]
+
+
+def adapter_of(framework: str, mode: str, device: str) -> Adapter:
+    """The adapter of this framework, mode and device; the framework's default mode if none is named."""
+    own = [a for a in adapters() if a.framework == framework]
+    for adapter in own:
+        if adapter.device == device and (adapter.mode == mode or (adapter.default and not mode)):
+            return adapter
+    valid = sorted({f"{a.mode} on {a.device}" for a in own})
+    raise GradparityError(nearest(f"{mode or 'eager'} on {device}", valid, f"mode of {framework}"))

@@ -1,0 +1,155 @@
+"""Failures that are known: data in TOML, with a reason, held strictly both ways.
+
+    [[tensorflow]]
+    id = ["softmax/tf.nn.softmax/*/cpu/float32/nan/value"]   # globs of row identities
+    versions = ">=2.10"                                       # PEP 440; pre-releases match
+    status = "fail"                                           # or "error"
+    kind = "nonfinite"                                        # the reason that the row must have
+    max_error = inf                                           # for "fail": the largest error that is still this failure
+    reason = "..."
+    link = "https://..."                                      # optional, like platform (a sys.platform) and
+    expires = 2027-01-31                                      # the day after which the row fails again
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from fnmatch import translate
+from pathlib import Path
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from gradparity.op import GradparityError, Result, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class KnownFailure:
+    """One entry. `source` says where it stands, for messages."""
+
+    id: list[str]
+    versions: str
+    status: str
+    kind: str
+    reason: str
+    max_error: float = math.nan
+    link: str = ""
+    platform: str = ""
+    expires: datetime.date | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        wrong = (
+            self.status not in ("fail", "error") and f"status {self.status!r} is neither fail nor error",
+            not self.reason.strip() and "the reason is empty",
+            self.link and not self.link.startswith("https://") and f"link {self.link!r} does not start with https://",
+            self.status == "fail" and self.kind in ("bound", "nonfinite") and math.isnan(self.max_error)
+            and "a failure by numbers needs max_error, the largest error that is still this failure (inf if any)",
+            not self.id and "id is empty",
+        )  # fmt: skip
+        if words := next(filter(None, wrong), ""):
+            raise GradparityError(f"{self.source}: {words}")
+        try:
+            SpecifierSet(self.versions)
+        except InvalidSpecifier:
+            raise GradparityError(f"{self.source}: versions {self.versions!r} is no PEP 440 specifier") from None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(translate, self.id)))
+
+    def applies(self, version: str, today: datetime.date) -> bool:
+        """Whether the entry speaks of this installation, today."""
+        try:
+            in_range = SpecifierSet(self.versions).contains(Version(version), prereleases=True)
+        except InvalidVersion:
+            in_range = False
+        return in_range and self.platform in ("", sys.platform) and (self.expires is None or today <= self.expires)
+
+    def expects(self, result: Result) -> bool:
+        """Whether this is how the row was known to fail. A crash never hides behind a wrong number."""
+        if (result.status, result.reason) != (self.status, self.kind):
+            return False
+        return math.isnan(self.max_error) or result.error <= self.max_error
+
+
+def read(path: Path) -> dict[str, list[KnownFailure]]:
+    """The entries of a file, by framework. Raises GradparityError that names the file, the entry and the key."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise GradparityError(f"{path}: {error}") from None
+    return {
+        framework: [entry(raw, f"{path} [[{framework}]] {k}") for k, raw in enumerate(as_list(raws, path), 1)]
+        for framework, raws in tables.items()
+    }
+
+
+def as_list(raws: Any, path: Path) -> list[Any]:
+    if not isinstance(raws, list):
+        raise GradparityError(f"{path}: entries are written [[framework]], with two brackets")
+    return raws
+
+
+def entry(raw: Mapping[str, Any], source: str) -> KnownFailure:
+    valid = [f.name for f in fields(KnownFailure) if f.name != "source"]
+    if unknown := set(raw) - set(valid):
+        raise GradparityError(f"{source}: {nearest(min(unknown), valid, 'key')}")
+    if missing := {"id", "versions", "status", "kind", "reason"} - set(raw):
+        raise GradparityError(f"{source}: {min(missing)} is missing")
+    globs = [raw["id"]] if isinstance(raw["id"], str) else raw["id"]
+    return KnownFailure(**{**raw, "id": globs}, source=source)
+
+
+def applicable(
+    files: Iterable[Path], versions: Mapping[str, str], today: datetime.date | None = None
+) -> list[KnownFailure]:
+    """The entries of these files that speak of the installed versions."""
+    day = today or datetime.date.today()
+    return [
+        known
+        for path in files
+        for framework, entries in read(path).items()
+        if framework in versions
+        for known in entries
+        if known.applies(versions[framework], day)
+    ]
+
+
+def must_match(entries: Iterable[KnownFailure], identities: Iterable[str]) -> None:
+    """Raises GradparityError for an entry that matches no row that there could be."""
+    unmatched = [(known, known.pattern) for known in entries]
+    for identity in identities:
+        if not unmatched:
+            return
+        unmatched = [(known, pattern) for known, pattern in unmatched if not pattern.match(identity)]
+    for known, _ in unmatched:
+        raise GradparityError(f"{known.source}: {known.id[0]!r} matches no row of the catalogue, see gradparity list")
+
+
+def judged(results: Iterable[Result], entries: Iterable[KnownFailure]) -> list[Result]:
+    """Results as known failures make them: what fails as expected is xfail, what passes against expectation xpass."""
+    patterns = [(known, known.pattern) for known in entries]
+    return [against(result, next((k for k, p in patterns if p.match(result.id)), None)) for result in results]
+
+
+def against(result: Result, known: KnownFailure | None) -> Result:
+    if known is None:
+        return result
+    if result.status == "pass":
+        words = f"{result.id}: passes, but is a known failure ({known.source}): {known.reason}"
+        return replace(result, status="xpass", reason="known failure", message=words, link=known.link)
+    if known.expects(result):
+        return replace(result, status="xfail", reason=known.reason, link=known.link)
+    return result

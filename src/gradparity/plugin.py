@@ -1,0 +1,203 @@
+"""The pytest side: options, one test for each item of the catalogue, rows recorded as they come."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from gradparity import catalogue, known_failures, results
+from gradparity.adapter import Adapter
+from gradparity.catalogue import Item, Selection
+from gradparity.check import SECONDS
+from gradparity.conform import failures
+from gradparity.op import GradparityError, Result
+
+NAMES = {
+    "framework": "check these frameworks only (comma separated, or given again)",
+    "mode": "these modes only: eager, jit, function",
+    "device": "these devices only",
+    "dtype": "these dtypes only",
+    "op": "these operations only",
+}
+MEMORY_PER_WORKER = 1.5e9  # bytes: all three frameworks imported take 0.8 GB, the largest cases the rest
+TEST = "test_conforms"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What this pytest run is to judge."""
+
+    selection: Selection
+    known_files: tuple[Path, ...]
+
+    @cached_property
+    def profile(self) -> tuple[dict[str, str], list[Adapter]]:
+        """One process holds one set of environment variables: the default one."""
+        return catalogue.default_profile(item.adapter for item in catalogue.items(self.selection))
+
+    @cached_property
+    def items(self) -> dict[str, Item]:
+        return {item.id: item for item in catalogue.items(self.selection, unique(self.profile[1]))}
+
+    @cached_property
+    def deselected(self) -> list[str]:
+        """The modes that need a process of their own."""
+        everything = {item.adapter.name for item in catalogue.items(self.selection)}
+        return sorted(everything - {adapter.name for adapter in self.profile[1]})
+
+    @cached_property
+    def known(self) -> list[known_failures.KnownFailure]:
+        everything = catalogue.items(Selection())
+        versions = catalogue.versions(everything)
+        files = {Path(a.known_failures) for a in catalogue.adapters() if a.known_failures}
+        entries = known_failures.applicable([*sorted(files), *self.known_files], versions)
+        known_failures.must_match(entries, (row for item in everything for row in item.rows))
+        return entries
+
+
+def unique(chosen: list[Adapter]) -> list[Adapter]:
+    return list(dict.fromkeys(chosen))
+
+
+PLAN = pytest.StashKey[Plan]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gradparity", "conformance of losses and activations")
+    for name, words in NAMES.items():
+        group.addoption(f"--{name}", action="append", default=[], metavar="NAME", help=words)
+    group.addoption("--select", default="", metavar="GLOB", help="rows only whose identity matches")
+    group.addoption("--seed", type=int, default=0, metavar="N", help="draw other inputs")
+    group.addoption("--known-failures", action="append", default=[], metavar="PATH", help="a TOML file of your own")
+    group.addoption("--run-file", default="", metavar="PATH", help="write the rows to this file (JSON Lines)")
+
+
+def split(names: list[str]) -> tuple[str, ...]:
+    return tuple(name for given in names for name in given.split(",") if name)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Neighbouring items share a framework and a reference: let workers take neighbours."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    option = config.option
+    try:
+        names = {name: split(getattr(option, name)) for name in NAMES}
+        selection = Selection(**names, select=option.select, seed=option.seed)
+        plan = Plan(selection, tuple(map(Path, option.known_failures)))
+        config.stash[PLAN] = plan
+        os.environ.update(plan.profile[0])
+        if (any(names.values()) or option.select) and not plan.items:
+            raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
+        if not hasattr(config, "workerinput"):
+            config.pluginmanager.register(Recorder(plan, option.run_file), "gradparity-recorder")
+    except GradparityError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    plan = config.stash[PLAN]
+    versions = catalogue.versions(plan.items.values())
+    absent = sorted({a.framework for a in catalogue.adapters() if not a.installed})
+    lines = ["gradparity: " + ", ".join(f"{k} {v}" for k, v in versions.items())]
+    lines += [f"not installed, so not checked: {', '.join(absent)}"] if absent else []
+    lines += [f"deselected, a process of their own: {', '.join(plan.deselected)}"] if plan.deselected else []
+    return lines
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "conformance_item" in metafunc.fixturenames:
+        items = metafunc.config.stash[PLAN].items
+        metafunc.parametrize("conformance_item", items.values(), ids=items)
+
+
+@pytest.fixture
+def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
+    """Judges an item, records its rows and fails the test if one of them is bad."""
+    plan = request.config.stash[PLAN]
+
+    def judge(item: Item) -> None:
+        before, start = Counter(SECONDS), time.perf_counter()
+        rows = known_failures.judged(item.run(), plan.known)
+        spent = {k: v - before[k] for k, v in SECONDS.items()} | {"in all": time.perf_counter() - start}
+        payload = {"rows": [results.to_json(row) for row in rows], "seconds": spent}
+        request.node.user_properties.append(("gradparity", payload))
+        if words := failures(item, rows):
+            pytest.fail(words, pytrace=False)
+        if not rows:
+            pytest.fail(f"{item.id}: nothing was judged", pytrace=False)
+        if all(row.status == "unsupported" for row in rows):
+            pytest.xfail(f"unsupported: {rows[0].reason}")
+
+    return judge
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """-n auto: as many workers as there are cores, but no more than fit into the memory that is free."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
+
+
+class Recorder:
+    """On the controller: collects rows from reports, which survive a worker that dies, and writes them."""
+
+    def __init__(self, plan: Plan, path: str) -> None:
+        self.plan = plan
+        self.counts: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self.judged: set[str] = set()
+        self.writer: results.Writer | None = None
+        if path:
+            self.writer = results.Writer(Path(path))
+            rows = sum(len(item.rows) for item in plan.items.values())
+            versions = catalogue.versions(plan.items.values())
+            self.writer.line(results.header(asdict(plan.selection), versions, rows))
+            self.writer.file.flush()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        item = self.item_of(report.nodeid)
+        if item is None or item.id in self.judged:
+            return
+        payload: Any = dict(report.user_properties).get("gradparity")
+        if payload:
+            self.seconds.update(payload["seconds"])
+            self.take(item, [results.from_json(row) for row in payload["rows"]])
+        elif report.failed:
+            reason = "crash" if report.when not in ("setup", "call", "teardown") else "exception"
+            last_line = (report.longreprtext.strip().splitlines() or ["no report"])[-1]
+            self.take(item, item.unjudged(reason, last_line))
+
+    def item_of(self, nodeid: str) -> Item | None:
+        path, _, rest = nodeid.partition(f"::{TEST}[")
+        return self.plan.items.get(rest.removesuffix("]")) if rest else None
+
+    def take(self, item: Item, rows: list[Result]) -> None:
+        self.judged.add(item.id)
+        self.counts.update(row.status for row in rows)
+        if self.writer:
+            self.writer.rows(rows)
+
+    def pytest_sessionfinish(self) -> None:
+        if self.writer:
+            self.writer.close(self.seconds, complete=self.judged == set(self.plan.items))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.counts:
+            counts = ", ".join(f"{n} {status}" for status, n in sorted(self.counts.items()))
+            terminalreporter.write_line(f"gradparity: {sum(self.counts.values())} rows judged: {counts}")
+
+

@@ -1,0 +1,130 @@
+"""A failure as a person would show it: NumPy and the framework alone, the wrong number printed, pasted into Python."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import textwrap
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradparity.adapter import Adapter, Implementation
+from gradparity.cases import groups
+from gradparity.check import check
+from gradparity.op import Array, Case, Op, Result
+
+LONGEST_LIST = 64  # elements; beyond that an array is written packed
+LAYOUT_LINES = {"transposed": "np.array({}, order='F')", "strided": "np.repeat({}, 2, axis=-1)[..., ::2]"}
+
+
+def snippet(op: Op, implementation: Implementation, adapter: Adapter, case: Case, row: Result, seed: int = 0) -> str:
+    """The program for one row, cut down to one row of the batch where that shows the same."""
+    case, row = smallest(op, implementation, adapter, case, row, seed)
+    direction = row.check.split(".")[0]
+    group = next(g for g in groups(op, row.dtype, (case,), seed, direction) if wanted(g.cotangent, case, row))
+    arrays = dict(group.arrays)
+    if direction != "value":
+        arrays["g"] = group.cotangents(value_of(op, implementation, group))
+    names = ", ".join(arrays)
+    show = adapter.show
+    lines = ["import numpy as np", "from numpy import inf, nan", *filter(None, [show.get("import")]), ""]
+    lines += [f"{k} = {literal(v)}" for k, v in arrays.items()]
+    if case.layout in LAYOUT_LINES:
+        lines += [f"{k} = {LAYOUT_LINES[case.layout].format(k)}" for k in group.arrays]
+    lines += [f"{names} = [{show['tensor'].format('a')} for a in ({names},)]", ""]
+    lines += call_lines(implementation, adapter, tuple(group.arrays), dict(group.params))
+    lines += result_lines(op, implementation, adapter, direction, row, tuple(group.arrays), dict(group.params))
+    return "\n".join(lines)
+
+
+def wanted(cotangent: str, case: Case, row: Result) -> bool:
+    default = row.check.split(".")[-1] not in case.cotangents[1:]
+    return cotangent == case.cotangents[0] if default else row.check.endswith("." + cotangent)
+
+
+def value_of(op: Op, implementation: Implementation, group: Any) -> Array:
+    """The output in plain float64: it only lends its shape to the cotangent."""
+    with np.errstate(all="ignore"):
+        arrays = {k: v.astype(np.float64) if v.dtype.kind not in "iu" else v for k, v in group.arrays.items()}
+        y = op.forward(**arrays, **group.params, **implementation.declared(op))
+    return y[0] if isinstance(y, tuple) else y
+
+
+def smallest(
+    op: Op, implementation: Implementation, adapter: Adapter, case: Case, row: Result, seed: int
+) -> tuple[Case, Result]:
+    """The one row of the batch in which the worst element lies, as a case of its own, if it fails alone."""
+    direction = row.check.split(".")[0]
+    group = groups(op, row.dtype, (case,), seed, direction)[0]
+    if group.axis is None or not row.at or row.reason not in ("bound", "nonfinite"):
+        return case, row
+    k = row.at[group.axis % len(row.at)]
+    arrays = {name: np.take(a, [k], group.axis) for name, a in group.arrays.items()}
+    alone = replace(case, name=f"{case.name}.row-{k}", arrays=lambda draw: arrays)
+    for result in check(op, implementation, adapter, row.dtype, direction, (alone,), seed):
+        if result.check == row.check and result.status == "fail":
+            return alone, result
+    return case, row
+
+
+def literal(a: Array) -> str:
+    """An array as an expression that gives it back bit by bit."""
+    kind = f"np.{a.dtype.name}"
+    if a.size <= LONGEST_LIST:
+        return f"np.array({np.asarray(a).tolist()}, dtype={kind})" + (f".reshape({a.shape})" if not a.size else "")
+    packed = base64.b64encode(zlib.compress(np.ascontiguousarray(a).tobytes(), 9)).decode()
+    return (f"np.frombuffer(__import__('zlib').decompress(__import__('base64').b64decode(\n    '{packed}'\n)), "
+            f"dtype={kind}).reshape({a.shape}).copy()")  # fmt: skip
+
+
+def call_lines(
+    implementation: Implementation, adapter: Adapter, arrays: tuple[str, ...], params: dict[str, Any]
+) -> list[str]:
+    """`call`, a function of the arrays alone."""
+    renames = implementation.renames
+    words = [f"{renames.get(k, k)}={k}" for k in arrays]
+    words += [f"{renames.get(k, k)}={v!r}" for k, v in params.items()]
+    if implementation.fn is None:
+        source, name = [], implementation.api
+    else:
+        source, name = source_of(implementation.fn)
+    compiled = adapter.show.get("compile", "{}").format(f"lambda {', '.join(arrays)}: {name}({', '.join(words)})")
+    return [*source, f"call = {compiled}"]
+
+
+def source_of(fn: Any) -> tuple[list[str], str]:
+    """The text of a function and its name; a lambda is named by the reader."""
+    try:
+        text = textwrap.dedent(inspect.getsource(fn))
+    except (OSError, TypeError):
+        text = ""
+    if not text.startswith("def "):
+        return ["function_under_test = ...  # the function that was checked"], "function_under_test"
+    return ["from typing import Any", "", *text.splitlines(), ""], fn.__name__
+
+
+def result_lines(
+    op: Op, implementation: Implementation, adapter: Adapter, direction: str, row: Result,
+    arrays: tuple[str, ...], params: dict[str, Any],
+) -> list[str]:  # fmt: skip
+    """What computes the result, and prints it beside what it should be."""
+    names = ", ".join(arrays)
+    if direction == "value":
+        k = op.checks("value").index(row.check)
+        lines, result = [adapter.show["value"].format(args=names)], f"y[{k}]" if len(op.outputs) > 1 else "y"
+    elif implementation.vjp is not None:
+        source, name = source_of(implementation.vjp)
+        words = ", ".join([f"{k}={k}" for k in arrays] + [f"{k}={v!r}" for k, v in params.items()])
+        lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{op.wrt[0]}']"], "dx"
+    else:
+        first = "[0]" if len(op.outputs) > 1 else ""
+        template = adapter.show["vjp"].replace("call({args})", "call({args})" + first)
+        lines, result = template.format(args=names, wrt=op.wrt[0]).splitlines(), "dx"
+    shown = adapter.show.get("array", "np.asarray({})").format(result)
+    lines.append(f"result = {shown}")
+    if not row.at and row.reason in ("shape", "dtype", "missing", "exception"):
+        return [*lines, "print(result.shape, result.dtype)"]
+    return [*lines, f"print(result[{', '.join(map(str, row.at)) or '()'}])  # the reference is {row.want}"]
