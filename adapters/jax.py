@@ -85,10 +85,11 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import jax.numpy as jnp
 
     b, n, d = x.shape
-    items = jnp.repeat(jnp.arange(b), n)
+    span = jnp.max(t, initial=0) + 1
+    keys = jnp.repeat(jnp.arange(b), n) * span + t.reshape(-1)
     # as many segments as there are points: a size that does not depend on the labels, which jit needs
     k = b * n
-    present, ids = jnp.unique(jnp.stack([items, t.reshape(-1)]), axis=1, size=k, fill_value=-1, return_inverse=True)
+    present, ids = jnp.unique(keys, size=k, fill_value=b * span, return_inverse=True)
     points = x.reshape(-1, d)
     members = jnp.maximum(jax.ops.segment_sum(jnp.ones(k, x.dtype), ids, k), 1)
     c = jax.ops.segment_sum(points, ids, k) / members[:, None]
@@ -97,7 +98,7 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     h = jax.nn.relu(r - delta)
     per_class = jax.ops.segment_sum(jnp.square(h), ids, k) / members
-    loss = jax.ops.segment_sum(per_class, present[0], b)
+    loss = jax.ops.segment_sum(per_class, present // span, b)
     return loss if reduction == "none" else jnp.mean(loss), c[ids].reshape(x.shape)
 
 

@@ -115,28 +115,48 @@ class Arithmetic:
         rounds to the same one. This is what makes kinks and bit equality exact.
 
         Sharp (the implementation takes this very step): |fl(z) - v| for |z - v| <= e is largest at an end, since fl
-        is monotone. A fused kernel may skip the rounding, so e itself stays allowed.
+        is monotone. A fused kernel may skip the rounding, so e itself stays allowed. Between exact operands and fl(v)
+        the wide format's rounding changes nothing: its numbers hold every midpoint of the format, so it crosses none.
         """
         form, k = self.inner, self.ulps(name)
-        still = self.unmoved(v, operands) if k == 0.5 or (name == "divide" and halving(operands)) else None
         with np.errstate(all="ignore"):
+            exact, own = self.rounded_once(name, operands), self.own * size(v)
             if self.silent == name:
-                e = e + self.own * size(v)
+                e = e + own
             elif self.precision.sharp:
-                e = e + (2 * k - 1) * form.unit * (size(v) + e) + (0 if still is not None else self.own * size(v))
+                e = e + self.slack(name, size(v) + e) + (own if exact is None else np.where(exact, 0.0, own))
                 e = np.maximum(e, moved(v, e, form))
             else:
-                e = e * (1 + 2 * k * form.unit) + size(v) * (2 * k * form.unit + self.own)
-            if still is not None:
-                e = np.where(still, 0.0, e)
+                e = e * (1 + 2 * k * form.unit) + (size(v) * 2 * k * form.unit + own)
+            if exact is not None:
+                e = np.where(exact & (fl(v, form) == v), 0.0, e)
         return Tracked(v, self.settled(v, e, form, operands), self)
 
-    def unmoved(self, v: Array, operands: tuple[Tracked, ...]) -> Array | None:
-        """Where all operands are exact and v is representable; None if nowhere."""
+    def slack(self, name: str, m: Array) -> Array:
+        """How far from the exact result z, |z| <= m, the number lies that an operation of k ulp rounds.
+
+        Several roundings (a 16-bit function computed in float32, x * (1 / y)): (2 k - 1) u m before the last one.
+        A library function is only known to return f^ with |f^ - z| <= k ulp(z). f^ is what any number within half of
+        its spacing rounds to, and the spacing is ulp(z) / 2 at least, below a power of two: (k - 1/4) ulp(z).
+        """
+        form, k = self.inner, self.ulps(name)
+        if k == 0.5 or name == "divide" or form.bits < 24:
+            return (2 * k - 1) * form.unit * m
+        return (k - 0.25) * np.ldexp(1.0, np.frexp(np.minimum(m, form.max))[1] - form.bits)
+
+    def rounded_once(self, name: str, operands: tuple[Tracked, ...]) -> Array | None:
+        """Where the operation gives the exact result of exact operands, rounded once; None if nowhere.
+
+        Division by a power of two is one of them whichever way it is done.
+        """
         if not self.exact or any(x.e.ndim and x.e.all() for x in operands):
             return None
+        if self.ulps(name) != 0.5 and name != "divide":
+            return None
         exact = np.logical_and.reduce(np.broadcast_arrays(*(x.e == 0 for x in operands)))
-        return exact & (fl(v, self.inner) == v) if exact.any() else None
+        if self.ulps(name) != 0.5:
+            exact = exact & (np.abs(np.frexp(operands[1].v)[0]) == 0.5)
+        return exact if exact.any() else None
 
     def settled(self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...]) -> Array:
         """e at the ends of the format's range.
@@ -156,7 +176,8 @@ class Arithmetic:
 
 def at_the_top(v: Array, e: Array, form: Format, operands: tuple[Tracked, ...]) -> Array:
     """What may exceed the largest number may have become infinite: unbounded. An infinite v is a fact, not a bound,
-    if an exactly infinite operand or only exact operands made it; NaN is compared by position, it needs no bound."""
+    if an exactly infinite operand or only exact operands made it; NaN is compared by position, it needs no bound
+    (a reference that divides what may be 0 by what may be 0, or subtracts what an error made infinite, has none)."""
     exact = [x.e == 0 for x in operands] or [e == 0]
     fact = np.isnan(v) | reduce(np.logical_and, exact)
     for x, still in zip(operands, exact, strict=False):
@@ -169,7 +190,9 @@ EXACTLY = np.zeros(())
 
 
 def size(v: Array) -> Array:
-    return np.abs(v).astype(np.float64, copy=False)
+    """|v| in float64, and not 0 where v is not: what underflows there still has an error."""
+    m = np.abs(v).astype(np.float64, copy=False)
+    return m if v.dtype == m.dtype else np.where((m == 0) & (v != 0), np.nextafter(0.0, 1.0), m)
 
 
 def fl(v: Array, form: Format) -> Array:
@@ -185,12 +208,6 @@ def moved(v: Array, e: Array, form: Format) -> Array:
     with np.errstate(all="ignore"):
         d = np.maximum(abs(fl(v + e, form) - v), abs(fl(v - e, form) - v)).astype(np.float64)
     return np.where(np.isfinite(d), d, np.where(np.isfinite(v), np.inf, 0.0))
-
-
-def halving(operands: tuple[Tracked, ...]) -> bool:
-    """Division by an exact power of two is exact whichever way it is done."""
-    divisor = operands[1]
-    return not divisor.e.any() and bool(np.all(np.frexp(divisor.v)[0] == 0.5))
 
 
 class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
@@ -277,7 +294,11 @@ def multiply_rule(v: Array, x: Tracked, y: Tracked) -> Array:
 
 
 def divide_rule(v: Array, x: Tracked, y: Tracked) -> Array:
-    """x^/y^ - x/y = ((x^ - x) - (x/y) (y^ - y)) / y^, and |y^| >= |y| - e_y; unbounded where y^ may be 0."""
+    """x^/y^ - x/y = ((x^ - x) - (x/y) (y^ - y)) / y^, and |y^| >= |y| - e_y; unbounded where y^ may be 0.
+
+    What `rounded` adds, 2 u, holds for x * (1 / y) too: rounding moves by at most u / (1 + u), and
+    (1 + u / (1 + u))^2 <= 1 + 2 u. That 1 / y is a normal number is taken for granted.
+    """
     room = size(y.v) - y.e
     e = (x.e + times(size(v), y.e)) / np.where(room > 0, room, 1.0)
     exact_zero_division = (y.e == 0) & (x.e == 0)
@@ -290,7 +311,8 @@ def square_rule(v: Array, x: Tracked) -> Array:
 
 
 def sqrt_rule(v: Array, x: Tracked) -> Array:
-    """sqrt x^ - sqrt x = (x^ - x) / (sqrt x^ + sqrt x) <= e / (sqrt(x - e) + sqrt x), and <= sqrt e by concavity."""
+    """sqrt x^ - sqrt x = (x^ - x) / (sqrt x^ + sqrt x) <= e / (sqrt(x - e) + sqrt x), and <= sqrt e by concavity.
+    x^ >= 0 is taken for granted: no implementation computes a sum of squares negative."""
     least = np.sqrt(np.maximum(size(x.v) - x.e, 0))
     return np.fmin(np.sqrt(x.e), x.e / (size(v) + least))
 
@@ -333,14 +355,21 @@ def negative(f: Any, x: Tracked) -> Tracked:
 def either(f: Any, x: Tracked, y: Tracked) -> Tracked:
     """maximum, minimum: monotone in each argument, so the extremes are at the ends; a value is passed on unrounded."""
     v = f(x.v, y.v)
+    return Tracked(v, between(v, *(f(p, q) for p, q in zip(ends(x), ends(y), strict=True))), x.a)
+
+
+def ends(x: Tracked) -> tuple[Array, Array]:
+    """v - e and v + e; what may be anything, infinities too, reaches from -inf to inf."""
     with np.errstate(invalid="ignore"):
-        return Tracked(v, between(v, f(x.v - x.e, y.v - y.e), f(x.v + x.e, y.v + y.e)), x.a)
+        low, high = x.v - x.e, x.v + x.e
+    unbounded = np.isinf(x.e) & ~np.isnan(x.v)
+    return np.where(unbounded, -np.inf, low), np.where(unbounded, np.inf, high)
 
 
 def between(v: Array, low: Array, high: Array) -> Array:
     """The larger distance of the two ends from v; equal infinities are no distance apart."""
     with np.errstate(invalid="ignore"):
-        e = np.maximum(high - v, v - low).astype(np.float64)
+        e = np.fmax(high - v, v - low).astype(np.float64)
     return np.where(np.isnan(e), 0.0, e)
 
 
@@ -354,7 +383,8 @@ def compare(f: Any, x: Tracked, y: Tracked) -> Tracked:
 
 
 def finite(f: Any, x: Tracked) -> Tracked:
-    return Tracked(np.isfinite(x.v), EXACTLY, x.a)
+    """Either way where the error is unbounded."""
+    return Tracked(np.isfinite(x.v), np.isinf(x.e).astype(np.float64), x.a)
 
 
 EXACT: Mapping[Any, Callable[..., Tracked]] = {
@@ -381,6 +411,8 @@ def total(a: Arithmetic, x: Any, axis: Any = None, keepdims: bool = False) -> Tr
     dominant term. The wide sum obeys the same bound with its own u.
 
     Flush to zero: a partial sum below the smallest normal number may be lost: w is at least that number.
+    Overflow: no partial sum exceeds A (1 + n u), but where that exceeds the largest number one may become infinite,
+    whatever is subtracted from it later. An infinite sum is a fact if no term that an error made infinite is in it.
     Counting (bool terms) is exact while the count is a number of the format.
     """
     axes = tuple(range(x.ndim)) if axis is None else axis
@@ -396,8 +428,10 @@ def total(a: Arithmetic, x: Any, axis: Any = None, keepdims: bool = False) -> Tr
         if x.v.dtype.kind == "b":
             own = np.where(big * form.unit <= 1, 0.0, own)
         loss = 0.0 if a.silent == "sum" else own
-        e = np.sum(x.full, axis=axes, keepdims=True) + loss + np.minimum((n - 1) * a.own * big if n else 0.0, own)
-        e = np.where(np.isfinite(v), np.where(np.isnan(e), np.inf, e), 0.0)
+        moved_by = np.sum(x.full, axis=axes, keepdims=True)
+        e = moved_by + loss + np.minimum((n - 1) * a.own * big if n else 0.0, own)
+        over = np.isnan(e) | (big + own > form.max)
+        e = np.where(np.isfinite(v), np.where(over, np.inf, e), np.where(np.isinf(moved_by) & ~np.isnan(v), np.inf, 0))
     y = Tracked(v, e, a)
     y = a.rounded("sum", v, e, (y,)) if form != a.inner else Tracked(v, a.settled(v, e, form, (y,)), a)
     return y if keepdims else Tracked(np.squeeze(y.v, axes), np.squeeze(y.full, axes), a)
@@ -405,14 +439,16 @@ def total(a: Arithmetic, x: Any, axis: Any = None, keepdims: bool = False) -> Tr
 
 def running_total(a: Arithmetic, x: Tracked, axis: int) -> Tracked:
     """Cumulative sums, each prefix added to the one before: the k-th is a sum of k + 1 terms, wrong by at most k u
-    times the sum of their sizes (Higham, section 4.2; Rump (2012): without a term in u^2)."""
+    times the sum of their sizes (Higham, section 4.2; Rump (2012): without a term in u^2). Each of the k additions
+    may be flushed to zero, and overflow of any prefix, not only of this one, is overflow: as in total."""
     form = a.accumulator
     with np.errstate(all="ignore"):
         v = np.cumsum(x.v, axis=axis)
         sizes = np.cumsum(size(x.v) + x.e, axis=axis)
         k = np.reshape(np.arange(v.shape[axis]), [-1 if d == axis % v.ndim else 1 for d in range(v.ndim)])
-        loss = k * (a.own if a.silent == "sum" else form.unit + a.own) * np.maximum(sizes, form.tiny)
+        loss = k * (0.0 if a.silent == "sum" else np.maximum(form.unit * sizes, form.tiny)) + k * a.own * sizes
         e = np.cumsum(x.full, axis=axis) + loss
+        e = np.where(np.isfinite(v) & ~(sizes + loss <= form.max), np.inf, e)
     y = Tracked(v, e, a)
     return a.rounded("sum", v, e, (y,)) if form != a.inner else Tracked(v, a.settled(v, e, form, (y,)), a)
 
@@ -422,8 +458,7 @@ def largest(a: Arithmetic, x: Tracked, axis: Any = None, keepdims: bool = False)
     v = np.max(x.v, axis=axis, keepdims=keepdims)
     if not x.e.any():
         return Tracked(v, EXACTLY, a)
-    ends = [np.max(x.v + s * x.e, axis=axis, keepdims=keepdims) for s in (-1, 1)]
-    return Tracked(v, between(v, *ends), a)
+    return Tracked(v, between(v, *(np.max(end, axis=axis, keepdims=keepdims) for end in ends(x))), a)
 
 
 def where(a: Arithmetic, c: Any, x: Any, y: Any) -> Tracked:
@@ -432,7 +467,8 @@ def where(a: Arithmetic, c: Any, x: Any, y: Any) -> Tracked:
     v, e = np.where(c.v, x.v, y.v), np.where(c.v, x.e, y.e)
     if c.e.any():
         with np.errstate(invalid="ignore"):
-            gap = size(np.where(c.v, y.v, x.v) - v) + np.where(c.v, y.e, x.e)
+            other = np.where(c.v, y.v, x.v)
+            gap = np.where(other == v, 0.0, size(other - v)) + np.where(c.v, y.e, x.e)
         e = np.where(c.e > 0, np.maximum(e, gap), e)
     return Tracked(v, e, a)
 
@@ -440,7 +476,7 @@ def where(a: Arithmetic, c: Any, x: Any, y: Any) -> Tracked:
 def clip(a: Arithmetic, x: Tracked, low: float, high: float) -> Tracked:
     """Monotone, unrounded, and what leaves [low, high] on one side only is cut on that side only."""
     v = np.clip(x.v, low, high)
-    return Tracked(v, between(v, np.clip(x.v - x.e, low, high), np.clip(x.v + x.e, low, high)), a)
+    return Tracked(v, between(v, *(np.clip(end, low, high) for end in ends(x))), a)
 
 
 FUNCTIONS: Mapping[Any, Callable[..., Tracked]] = {

@@ -1,0 +1,256 @@
+"""The command line: run, list, snippet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gradparity import catalogue, plugin, report, results
+from gradparity.adapter import Adapter
+from gradparity.catalogue import Item, Selection
+from gradparity.check import check
+from gradparity.op import GradparityError, Op
+from gradparity.snippet import snippet
+
+CONFORMING, NOT_CONFORMING, WRONG_CALL, INCOMPLETE = 0, 1, 2, 4
+POLL = 0.2  # seconds between looks at the rows that have come
+PLAIN_EVERY = 10.0  # seconds between lines of progress where there is no terminal
+
+
+def main() -> None:
+    """The entry point: click's own errors, and ours, are one line and exit code 2."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.exceptions.Abort:
+        sys.exit(INCOMPLETE)
+    except click.ClickException as error:
+        refuse(error.format_message())
+    except GradparityError as error:
+        refuse(str(error))
+
+
+def refuse(words: str) -> NoReturn:
+    print(f"gradparity: {words}", file=sys.stderr)
+    sys.exit(WRONG_CALL)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.version_option(package_name="gradparity")
+def cli() -> None:
+    """Are the losses and activations of PyTorch, TensorFlow and JAX right, and their gradients?
+
+    Exit codes of run: 0 all as expected; 1 a failure, an error or an unexpected pass; 2 the call was wrong, a
+    framework is not installed or nothing was selected; 4 the run is incomplete.
+    """
+
+
+def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a run is about; the same as pytest's."""
+    command = click.option("--seed", type=int, default=0, metavar="N", help="draw other inputs")(command)
+    command = click.option("--select", default="", metavar="GLOB", help="rows only whose identity matches")(command)
+    for name, words in reversed(plugin.NAMES.items()):
+        command = click.option(f"--{name}", multiple=True, metavar="NAME", help=words)(command)
+    return command
+
+
+def selection_of(options: dict[str, Any]) -> Selection:
+    names = {name: plugin.split(list(options.pop(name))) for name in plugin.NAMES}
+    return Selection(**names, select=options.pop("select"), seed=options.pop("seed"))
+
+
+@cli.command()
+@selecting
+@click.option("-n", "--workers", default="auto", metavar="N", help="processes; auto minds cores and memory")
+@click.option("-o", "--output", default="gradparity-run.jsonl", metavar="PATH", help="the result file (.jsonl, .jsonl.gz)")
+@click.option("--known-failures", multiple=True, metavar="PATH", help="a TOML file of your own, beside the suite's")
+def run(workers: str, output: str, known_failures: tuple[str, ...], **options: Any) -> int:
+    """Check the frameworks that are installed, or those named, and write what was found to a file."""
+    selection = selection_of(options)
+    if workers != "auto" and not (workers.isdigit() and int(workers)):
+        raise GradparityError(f"-n takes auto or a number of processes from 1, not {workers!r}")
+    items = catalogue.items(selection)
+    if not items:
+        raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
+    plugin.Plan(selection, tuple(map(Path, known_failures))).known  # noqa: B018  # a typo in them is found here
+    planned = sum(len(item.rows) for item in items)
+    console = Console(highlight=False, soft_wrap=False)
+    path = Path(output)
+    with results.Writer(path) as writer:
+        writer.line(results.header(asdict(selection), catalogue.versions(items), planned))
+        found = results.Run(results.header(asdict(selection), catalogue.versions(items), planned))
+        codes = [
+            one_process(variables, adapters, selection, workers, known_failures, writer, found, console)
+            for variables, adapters in catalogue.profiles(dict.fromkeys(item.adapter for item in items))
+        ]
+        complete = len(found.rows) == planned and all(codes)
+        writer.close(found.footer.get("seconds", {}), complete)
+        found.footer["complete"] = complete
+    report.show(console, found, path)
+    if not complete:
+        return INCOMPLETE
+    return NOT_CONFORMING if any(row.bad for row in found.rows) else CONFORMING
+
+
+def one_process(
+    variables: dict[str, str], adapters: list[Adapter], selection: Selection, workers: str,
+    known_failures: tuple[str, ...], writer: results.Writer, found: results.Run, console: Console,
+) -> bool:  # fmt: skip
+    """Runs pytest with one set of environment variables, and takes its rows as they come. True if it ended well."""
+    with tempfile.TemporaryDirectory() as folder:
+        part, log = Path(folder, "rows.jsonl"), Path(folder, "pytest.log")
+        config = Path(folder, "pytest.ini")
+        config.write_text("[pytest]\naddopts =\n", encoding="utf-8")
+        command = pytest_command(adapters, selection, workers, known_failures, config, part)
+        environment = os.environ | variables | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
+            try:
+                for batch in progressing(follow(process, part), int(found.header["planned"]), console):
+                    take(batch, writer, found)
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                return False
+        if process.returncode not in (0, 1):
+            tail = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-15:])
+            console.print(f"pytest ended with code {process.returncode}:\n{tail}", markup=False)
+        return process.returncode in (0, 1)
+
+
+def pytest_command(
+    adapters: list[Adapter], selection: Selection, workers: str, known_failures: tuple[str, ...], config: Path, part: Path
+) -> list[str]:  # fmt: skip
+    """The suite as pytest runs it: its own configuration, and no plugin but xdist."""
+    command = [sys.executable, "-m", "pytest", "-p", "gradparity.plugin", "-p", "xdist", "-p", "no:cacheprovider",
+               "-c", str(config), "--rootdir", str(config.parent), "--pyargs", "gradparity.tests.test_conformance",
+               "-q", "-n", workers, "--dist", "worksteal", "--run-file", str(part),
+               "--seed", str(selection.seed), "--select", selection.select]  # fmt: skip
+    for name in ("framework", "mode", "device"):
+        command += [f"--{name}={value}" for value in sorted({getattr(a, name) for a in adapters})]
+    command += [f"--{name}={value}" for name in ("dtype", "op") for value in getattr(selection, name)]
+    return command + [f"--known-failures={Path(path).resolve()}" for path in known_failures]
+
+
+def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:
+    """The whole lines that were added to a file, until the process has ended."""
+    at, ended = 0, False
+    while not ended:
+        ended = process.poll() is not None
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(at)
+                whole = file.read().rpartition(b"\n")[0]
+            at += len(whole) + 1 if whole else 0
+            yield whole.decode().splitlines()
+        if not ended:
+            time.sleep(POLL)
+
+
+def take(lines: list[str], writer: results.Writer, found: results.Run) -> None:
+    """Rows to the result file; header and footer of the part only lend their times."""
+    part = results.Run()
+    for line in lines:
+        part.take(line)
+    writer.rows(part.rows)
+    found.rows += part.rows
+    seconds = found.footer.setdefault("seconds", {})
+    for what, spent in part.footer.get("seconds", {}).items():
+        seconds[what] = seconds.get(what, 0.0) + spent
+
+
+def progressing(batches: Iterator[list[str]], planned: int, console: Console) -> Iterator[list[str]]:
+    """A bar on a terminal, a line now and then in a log."""
+    if console.is_terminal:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=planned)
+            for batch in batches:
+                bar.advance(task, len(batch))
+                yield batch
+        return
+    done, last = 0, time.monotonic()
+    console.print(f"{planned} rows to judge")
+    for batch in batches:
+        done += len(batch)
+        if time.monotonic() - last > PLAIN_EVERY:
+            console.print(f"{min(done, planned)} of {planned} rows judged")
+            last = time.monotonic()
+        yield batch
+
+
+@cli.command(name="list")
+@click.argument("what", default="ops")
+@selecting
+def list_(what: str, **options: Any) -> int:
+    """Show WHAT there is: ops (with implementations and modes), cases, or rows. Imports no framework."""
+    selection = selection_of(options)
+    lines = {"ops": ops_lines, "cases": cases_lines, "rows": rows_lines}
+    if what not in lines:
+        raise GradparityError(f"list shows ops, cases or rows, not {what!r}")
+    for line in lines[what](selection):
+        print(line)
+    return CONFORMING
+
+
+def ops_lines(selection: Selection) -> Iterator[str]:
+    for op in chosen_ops(selection):
+        yield f"{op.name}({', '.join(arguments(op))})  {len(op.cases)} cases"
+        for name, convention in op.conventions.items():
+            yield f"    {name}: {', '.join(map(str, convention.values))}: {convention.meaning}"
+        for adapter in catalogue.adapters():
+            if selection.takes("framework", adapter.framework) and selection.takes("mode", adapter.mode):
+                absent = "" if adapter.installed else "  (not installed)"
+                for implementation in adapter.implementations:
+                    if implementation.op == op.name:
+                        yield f"  {adapter.name:20} {implementation.api}{absent}"
+
+
+def chosen_ops(selection: Selection) -> list[Op]:
+    return [op for name, op in catalogue.OPS.items() if selection.takes("op", name)]
+
+
+def arguments(op: Op) -> list[str]:
+    """The arguments that a function of one's own is called with."""
+    code = op.forward.__code__
+    return [name for name in code.co_varnames[: code.co_argcount] if name not in op.conventions]
+
+
+def cases_lines(selection: Selection) -> Iterator[str]:
+    for op in chosen_ops(selection):
+        yield op.name
+        for case in op.cases:
+            words = [f"{k}={v}" for k, v in case.params.items()]
+            words += [case.layout] if case.layout != "contiguous" else []
+            yield f"  {case.name:28} {', '.join(words)}"
+
+
+def rows_lines(selection: Selection) -> Iterator[str]:
+    items: list[Item] = catalogue.items(selection)
+    if not items:
+        raise GradparityError("nothing selected: no row matches all of these options")
+    return (row for item in items for row in item.rows)
+
+
+@cli.command(name="snippet")
+@click.argument("identity")
+@click.option("--seed", type=int, default=0, metavar="N", help="the seed of the run")
+def snippet_(identity: str, seed: int) -> int:
+    """Print a program of NumPy and one framework that shows the row IDENTITY (op/api/mode/device/dtype/case/check)."""
+    item, case, name = catalogue.find(identity, seed)
+    os.environ.update(item.adapter.process)
+    rows = check(item.op, item.implementation, item.adapter, item.dtype, item.direction, (case,), seed)
+    row = next(row for row in rows if row.id == identity)
+    print(snippet(item.op, item.implementation, item.adapter, case, row, seed))
+    print(f"# {name}: {row.status}" + (f", {row.message}" if row.message else f", error {row.error:.3g} of the bound"))
+    return CONFORMING

@@ -1,0 +1,115 @@
+"""What a run found, for the terminal. A pure function of results."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gradparity.op import Result
+from gradparity.results import Run
+
+COLUMNS = 6  # adapters side by side in 80 columns
+SHOWN = 8  # failures that are shown in full
+SIGNS = {"pass": "ok", "fail": "FAIL", "error": "ERR", "xpass": "XPASS", "xfail": "known", "unsupported": "unsup"}
+STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "xpass": "bold red", "xfail": "yellow"}
+
+Cells = Mapping[tuple[str, str], Sequence[Result]]
+
+
+def summary(run: Run, path: Path) -> RenderableType:
+    """Tables, what is bad, where the time went, and the verdict in one line."""
+    parts: list[RenderableType] = [*tables(run.rows), Text()]
+    bad = sorted((r for r in run.rows if r.bad), key=lambda r: -r.error if r.error == r.error else -math.inf)
+    parts += [Text(r.message, style="red") for r in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        parts.append(Text(f"... and {len(bad) - SHOWN} more in {path}"))
+    parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim"), Text()]
+    return Group(*parts, verdict(run), Text(f"rows: {path}"))
+
+
+def tables(rows: Iterable[Result]) -> list[Table]:
+    """Operations by framework and mode, as many columns at a time as fit."""
+    cells: dict[tuple[str, str], list[Result]] = {}
+    for row in rows:
+        cells.setdefault((row.op, column(row)), []).append(row)
+    ops = list(dict.fromkeys(op for op, _ in cells))
+    columns = sorted({name for _, name in cells})
+    return [table(cells, sorted(ops), columns[k : k + COLUMNS]) for k in range(0, len(columns), COLUMNS)]
+
+
+def column(row: Result) -> str:
+    device = "" if row.device == "cpu" else f"\n{row.device}"
+    return f"{row.framework}\n{row.mode}{device}"
+
+
+def table(cells: Cells, ops: Sequence[str], columns: Sequence[str]) -> Table:
+    drawn = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    drawn.add_column("")
+    for name in columns:
+        drawn.add_column(name, justify="right", min_width=8)
+    for op in ops:
+        drawn.add_row(op, *(cell(cells.get((op, name), ())) for name in columns))
+    return drawn
+
+
+def cell(rows: Sequence[Result]) -> Text:
+    """Counts by status, then the worst error of what passed or failed by its numbers."""
+    if not rows:
+        return Text("-", style="dim")
+    counts = Counter(row.status for row in rows)
+    text = Text(justify="right")
+    for status, sign in SIGNS.items():
+        if counts[status]:
+            text.append(f"{counts[status]} {sign}\n", style=STYLES.get(status, "dim"))
+    measured = [row for row in rows if not math.isnan(row.error) and row.status in ("pass", "fail")]
+    if measured:
+        text.append(f"worst {short(max(r.error for r in measured))}\n", style="dim")
+        text.append(f"ulp {short(max(r.ulp for r in measured))}\n", style="dim")
+    return text
+
+
+def short(x: float) -> str:
+    """Three figures at most."""
+    return f"{x:.2f}" if 0.01 <= x < 10 else f"{x:.0f}" if 10 <= x < 1000 else f"{x:.0e}" if x else "0"
+
+
+def legend() -> str:
+    return "worst: the largest error as a fraction of its bound, which passes up to 1;\nulp: the largest error in units in the last place; known, unsup: neither passes"
+
+
+def times(seconds: Mapping[str, float]) -> str:
+    """Where the time went, summed over the workers."""
+    total = seconds.get("in all", 0.0)
+    if not total:
+        return ""
+    parts = [f"{what} {seconds.get(what, 0.0) / total:.0%}" for what in ("framework", "reference")]
+    rest = 1 - sum(seconds.get(what, 0.0) for what in ("framework", "reference")) / total
+    return f"{total:.0f} s of checks: {', '.join(parts)}, comparison and the rest {rest:.0%} (imports apart)"
+
+
+def verdict(run: Run) -> Text:
+    """One line: what a person has to know."""
+    counts = Counter(row.status for row in run.rows)
+    subject = ", ".join(f"{k} {v}" for k, v in run.header.get("subject", {}).items() if k != "ml_dtypes")
+    tail = ", ".join(f"{counts[s]} {words}" for s, words in WORDS.items() if counts[s])
+    if not run.complete:
+        return Text(f"INCOMPLETE: {len(run.rows)} of {run.header.get('planned')} rows on {subject}: {tail}", "bold red")
+    if any(counts[s] for s in ("fail", "error", "xpass")):
+        return Text(f"NOT CONFORMING: {subject}: {tail}", style="bold red")
+    return Text(f"CONFORMING: {subject}: {tail}", style="bold green")
+
+
+WORDS = {
+    "pass": "passed", "fail": "failed", "error": "errors", "xpass": "unexpected passes", "xfail": "known failures",
+    "unsupported": "unsupported",
+}  # fmt: skip
+
+
+def show(console: Console, run: Run, path: Path) -> None:
+    console.print(summary(run, path))
