@@ -58,7 +58,8 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     import jax.numpy as jnp
 
     loss = -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], axis=-1)[:, 0]
-    return {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}[reduction](loss)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
 
 
 def hinge_relu(x: Any, t: Any) -> Any:
@@ -112,12 +113,22 @@ IMPLEMENTATIONS = (
     Implementation("sigmoid", "jax.nn.sigmoid"),
     Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output"),
     Implementation(
-        "hinge", "gradparity.adapters.jax.hinge_relu", hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP
+        "hinge",
+        "gradparity.adapters.jax.hinge_relu",
+        hinge_relu,
+        conventions={"kink": 0.0, "nan_margin": 0.0},
+        precision=SHARP,
     ),
     Implementation(
-        "hinge", "gradparity.adapters.jax.hinge_maximum", hinge_maximum, conventions={"kink": 0.5, "nan_margin": 0.0}, precision=SHARP
+        "hinge",
+        "gradparity.adapters.jax.hinge_maximum",
+        hinge_maximum,
+        conventions={"kink": 0.5, "nan_margin": 0.0},
+        precision=SHARP,
     ),
-    Implementation("squared_hinge", "gradparity.adapters.jax.squared_hinge", squared_hinge, conventions={"nan_margin": 0.0}),
+    Implementation(
+        "squared_hinge", "gradparity.adapters.jax.squared_hinge", squared_hinge, conventions={"nan_margin": 0.0}
+    ),
     Implementation("ragged_centroid", "gradparity.adapters.jax.ragged_centroid", ragged_centroid),
 )
 

@@ -113,7 +113,8 @@ IMPLEMENTATIONS = (
     Implementation("sigmoid", "tf.sigmoid"),
     Implementation("log_sigmoid", "tf.math.log_sigmoid", road="softplus"),
     Implementation(
-        "hinge", "gradparity.adapters.tensorflow.hinge_relu", hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP
+        "hinge", "gradparity.adapters.tensorflow.hinge_relu", hinge_relu,
+        conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP,
     ),
     Implementation(
         "hinge", "gradparity.adapters.tensorflow.hinge_maximum", hinge_maximum,
@@ -123,7 +124,9 @@ IMPLEMENTATIONS = (
         "hinge", "gradparity.adapters.tensorflow.hinge_maximum_of_zero", hinge_maximum_of_zero,
         conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP,
     ),
-    Implementation("squared_hinge", "gradparity.adapters.tensorflow.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}),
+    Implementation(
+        "squared_hinge", "gradparity.adapters.tensorflow.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}
+    ),
     Implementation("ragged_centroid", "gradparity.adapters.tensorflow.ragged_centroid", ragged_centroid),
 )  # fmt: skip
 

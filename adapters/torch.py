@@ -94,25 +94,43 @@ IMPLEMENTATIONS = (
     Implementation("sigmoid", "torch.sigmoid", renames={"x": "input"}),
     Implementation("log_sigmoid", "torch.nn.functional.logsigmoid", renames={"x": "input"}),
     Implementation(
-        "hinge", "gradparity.adapters.torch.hinge_relu", hinge_relu, conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP
+        "hinge",
+        "gradparity.adapters.torch.hinge_relu",
+        hinge_relu,
+        conventions={"kink": 0.0, "nan_margin": 1.0},
+        precision=SHARP,
     ),
     Implementation(
-        "hinge", "gradparity.adapters.torch.hinge_clamp", hinge_clamp, conventions={"kink": 1.0, "nan_margin": 0.0}, precision=SHARP
+        "hinge",
+        "gradparity.adapters.torch.hinge_clamp",
+        hinge_clamp,
+        conventions={"kink": 1.0, "nan_margin": 0.0},
+        precision=SHARP,
     ),
     Implementation(
-        "hinge", "gradparity.adapters.torch.hinge_maximum", hinge_maximum, conventions={"kink": 0.5, "nan_margin": 1.0}, precision=SHARP
+        "hinge",
+        "gradparity.adapters.torch.hinge_maximum",
+        hinge_maximum,
+        conventions={"kink": 0.5, "nan_margin": 1.0},
+        precision=SHARP,
     ),
-    Implementation("squared_hinge", "gradparity.adapters.torch.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}),
+    Implementation(
+        "squared_hinge", "gradparity.adapters.torch.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}
+    ),
     Implementation("ragged_centroid", "gradparity.adapters.torch.ragged_centroid", ragged_centroid),
 )
 
 VALUE = "y = call({args})"
 VJP = "{wrt}.requires_grad_(); y = call({args}); (dx,) = torch.autograd.grad(y, [{wrt}], g)"
+SHOW = {
+    "import": "import torch", "tensor": "torch.from_numpy({})", "array": "{}.detach().numpy()",
+    "value": VALUE, "vjp": VJP,
+}  # fmt: skip
 
 ADAPTERS = (
     Adapter(
         "torch", "eager", "torch", IMPLEMENTATIONS, value, value_and_vjp,
-        show={"import": "import torch", "tensor": "torch.from_numpy({})", "array": "{}.detach().numpy()", "value": VALUE, "vjp": VJP},
+        show=SHOW,
         process=ONE_THREAD, default=True,
     ),
 )  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradparity.cases import LOGITS, Draw, logits
-from gradparity.op import Array, Arrays, Case
 from gradparity.reference.digits import digits_logits
+
+from gradparity.cases import LOGITS, Draw, logits
+from gradparity.op import Array, Case
 
 
 def other_axis(params: Mapping[str, Any]) -> int | None:
@@ -34,5 +35,3 @@ CASES = (
         for layout in ("transposed", "strided", "reversed")
     ),
 )
-
-

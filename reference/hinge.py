@@ -53,7 +53,8 @@ def at(*margins: float) -> Any:
 def around_kink(draw: Draw) -> Arrays:
     """Margins within 8 units in the last place of 1, 1 itself left out."""
     steps = np.array([k for k in range(-8, 9) if k])
-    return at(*(1 + steps * FORMATS[draw.dtype].unit * 2))(draw)
+    arrays: Arrays = at(*(1 + steps * FORMATS[draw.dtype].unit * 2))(draw)
+    return arrays
 
 
 def random(count: int, scale: float) -> Any:
@@ -62,8 +63,6 @@ def random(count: int, scale: float) -> Any:
 
 def plane(draw: Draw) -> Arrays:
     return {"x": draw.normal("x", (8, 9)), "t": draw.signs("t", (8, 9))}
-
-
 
 
 CASES = (

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from gradparity.reference.segments import PrefixSegments, Segments
 
 from gradparity.cases import Draw
 from gradparity.op import Array, Arrays, Case, Op, Road
-from gradparity.reference.segments import PrefixSegments, Segments
 
 
 def ragged_centroid(x: Array, t: Array, delta: float, reduction: str = "none") -> tuple[Array, Array]:
-    """For each class k present in an item: c_k the mean of its members, r_i = ||x_i - c_k||_2, h_i = max(r_i - delta, 0)
-    and loss_k the mean of h_i^2 over its members; an item's loss is the sum over its classes.
+    """For each class k present in an item: c_k the mean of its members, r_i = ||x_i - c_k||_2,
+    h_i = max(r_i - delta, 0), loss_k the mean of h_i^2 over its members; an item's loss is the sum over its classes.
 
     x: [B, N, d], t: [B, N] integers >= 0, another set of classes in each item, delta >= 0
     -> (losses [B], or their mean; centroids [B, N, d], that of each member's own class).
@@ -65,7 +65,7 @@ def spokes(x: Array, members: Segments, delta: Array) -> tuple[Array, Array, Arr
 
 def ragged(t: Array) -> tuple[Segments, Segments]:
     """Points by (item, class), and these classes by item."""
-    b, n = t.shape
+    b = len(t)
     span = int(t.max(initial=0)) + 1
     key = (np.arange(b)[:, None] * span + t).ravel()
     present = np.unique(key)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from gradparity.arithmetic import Precision
 from gradparity.op import Array, Arrays, GradparityError, Op, nearest, outputs
 
 Fn = Callable[..., Any]
+T = TypeVar("T")
 
 # One intra-op thread a process: the suite parallelises over processes, and thread counts move bits.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NPROC": "1"}
@@ -55,13 +56,12 @@ class Implementation:
             raise GradparityError(nearest(min(unknown), sorted(op.conventions), f"convention of {op.name}"))
         for name, value in self.conventions.items():
             if not any(value == v or (value != value and v != v) for v in op.conventions[name].values):
-                raise GradparityError(
-                    f"{self.api} declares {name}={value!r}; it can be {', '.join(map(str, op.conventions[name].values))}"
-                )
+                valid = ", ".join(map(str, op.conventions[name].values))
+                raise GradparityError(f"{self.api} declares {name}={value!r}; it can be {valid}")
         return {name: c.default for name, c in op.conventions.items()} | dict(self.conventions)
 
 
-def first_match(table: Mapping[str, Any], name: str, default: Any) -> Any:
+def first_match(table: Mapping[str, T], name: str, default: T) -> T:
     return next((value for glob, value in table.items() if fnmatchcase(name, glob)), default)
 
 

@@ -237,7 +237,7 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *xs: Any, **kw: Any) -> Any:
         operands = tuple(wrap(self.a, x) for x in xs)
-        if method != "__call__" or kw or ufunc not in RULES | EXACT:
+        if method != "__call__" or kw or not (ufunc in RULES or ufunc in EXACT):
             raise GradparityError(f"no rule of the error arithmetic for numpy.{ufunc.__name__} {method} {kw or ''}")
         if ufunc in EXACT:
             return EXACT[ufunc](ufunc, *operands)

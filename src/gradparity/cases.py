@@ -112,7 +112,7 @@ class Group:
         return a if self.axis is None or not a.ndim else a[self.index(a, k)]
 
     def index(self, a: Array, k: int) -> tuple[Any, ...]:
-        axis = (self.axis or 0) % a.ndim
+        axis: int = (self.axis or 0) % a.ndim
         return (slice(None),) * axis + (self.slices[k],)
 
     def laid_out(self) -> Arrays:
@@ -201,31 +201,39 @@ def special(draw: Draw, rows: int, classes: int, value: float) -> Array:
     return x
 
 
+def of(make: Callable[..., Array], *arguments: Any) -> Callable[[Draw], Array]:
+    """`make` with all but the draw given."""
+    return lambda draw: make(draw, *arguments)
+
+
+def constant(draw: Draw, value: float) -> Array:
+    return draw.full((ROWS, 10), value)
+
+
+def subnormal_logits(draw: Draw) -> Array:
+    return subnormal(draw, (ROWS, 10))
+
+
 ROWS = 8
 LOGITS: Mapping[str, Callable[[Draw], Array]] = {
-    **{f"scale-{s:g}": lambda d, s=s: logits(d, ROWS, 10, s) for s in (0.001, 1, 10, 100, 1000, 10000)},
-    **{f"shift-{s:g}": lambda d, s=s: logits(d, ROWS, 10, 1, s) for s in (100, 10000)},
-    **{f"shift-minus-{s:g}": lambda d, s=s: logits(d, ROWS, 10, 1, -s) for s in (1000, 10000)},
-    **{f"dominant-{g}": lambda d, g=g: dominant(d, ROWS, 10, g) for g in (11, 20)},
-    "equal": lambda d: d.full((ROWS, 10), 0.5),
-    "zero": lambda d: d.full((ROWS, 10), 0.0),
-    "near-ties": lambda d: near_ties(d, ROWS, 10),
-    "ramp-80": lambda d: ramp(d, ROWS, 10, 80.0),
-    "ramp-800": lambda d: ramp(d, ROWS, 10, 800.0),
-    "subnormal": lambda d: subnormal(d, (ROWS, 10)),
-    "bimodal": lambda d: bimodal(d, ROWS, 10),
-    "minus-inf": lambda d: special(d, ROWS, 10, -np.inf),
-    "plus-inf": lambda d: special(d, ROWS, 10, np.inf),
-    "nan": lambda d: special(d, ROWS, 10, np.nan),
-    "one-row": lambda d: logits(d, 1, 7),
-    "zero-rows": lambda d: logits(d, 0, 10),
-    **{f"classes-{c}": lambda d, c=c: logits(d, ROWS, c) for c in (1, 2, 3, 17)},
-    **{f"classes-{c}": lambda d, c=c: logits(d, 4, c, 3.0) for c in (100, 1000)},
-    "classes-32000": lambda d: logits(d, 2, 32000, 3.0),
-    "classes-32000-dominant": lambda d: dominant(d, 2, 32000, 20.0),
-}  # fmt: skip
-
-
-def slug(name: str) -> str:
-    """A case name of [a-z0-9.-] only."""
-    return name.replace("+", "").replace("_", "-").lower()
+    **{f"scale-{s:g}": of(logits, ROWS, 10, s) for s in (0.001, 1, 10, 100, 1000, 10000)},
+    **{f"shift-{s:g}": of(logits, ROWS, 10, 1, s) for s in (100, 10000)},
+    **{f"shift-minus-{s:g}": of(logits, ROWS, 10, 1, -s) for s in (1000, 10000)},
+    **{f"dominant-{lead}": of(dominant, ROWS, 10, lead) for lead in (11, 20)},
+    "equal": of(constant, 0.5),
+    "zero": of(constant, 0.0),
+    "near-ties": of(near_ties, ROWS, 10),
+    "ramp-80": of(ramp, ROWS, 10, 80.0),
+    "ramp-800": of(ramp, ROWS, 10, 800.0),
+    "subnormal": subnormal_logits,
+    "bimodal": of(bimodal, ROWS, 10),
+    "minus-inf": of(special, ROWS, 10, -np.inf),
+    "plus-inf": of(special, ROWS, 10, np.inf),
+    "nan": of(special, ROWS, 10, np.nan),
+    "one-row": of(logits, 1, 7),
+    "zero-rows": of(logits, 0, 10),
+    **{f"classes-{c}": of(logits, ROWS, c) for c in (1, 2, 3, 17)},
+    **{f"classes-{c}": of(logits, 4, c, 3.0) for c in (100, 1000)},
+    "classes-32000": of(logits, 2, 32000, 3.0),
+    "classes-32000-dominant": of(dominant, 2, 32000, 20.0),
+}

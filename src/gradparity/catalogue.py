@@ -68,7 +68,7 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """What one test judges: all cases of one direction of one implementation, in one mode, on one device, in one dtype."""
+    """What one test judges: all cases of one direction of one implementation, in one mode, device and dtype."""
 
     op: Op
     implementation: Implementation

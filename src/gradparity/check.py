@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -46,7 +46,7 @@ def check(
     return rows
 
 
-SECONDS: Counter[str] = Counter()  # where the time of this process went: reference, framework
+SECONDS: dict[str, float] = defaultdict(float)  # where the time of this process went: reference, framework
 
 
 @contextmanager
@@ -89,8 +89,7 @@ class Run:
                 yield from self.raised(group, exception)
                 return
             for case in group.cases:  # which of them was it?
-                alone = [g for g in groups(self.op, self.dtype, (case,), self.seed, self.direction)]
-                for single in alone:
+                for single in groups(self.op, self.dtype, (case,), self.seed, self.direction):
                     if single.cotangent == group.cotangent:
                         yield from self.judged(single)
             return
@@ -156,7 +155,9 @@ class Run:
         finite = bool(np.isfinite(got[at]) and np.isfinite(want[at]))
         words = f"{list(seen.at)} = {seen.got}, but the reference is {seen.want}: "
         if not finite:
-            words += "one is finite and the other is not" if np.isfinite(got[at]) != np.isfinite(want[at]) else "no match"
+            words += (
+                "one is finite and the other is not" if np.isfinite(got[at]) != np.isfinite(want[at]) else "no match"
+            )
         elif e[at] == 0:
             words += "nothing is rounded here, they must be equal"
         else:
@@ -199,17 +200,19 @@ def cases_key(cases: tuple[Case, ...]) -> tuple[str, ...]:
     return tuple(case.name for case in cases)
 
 
+T = TypeVar("T")
 REMEMBERED: OrderedDict[Any, Any] = OrderedDict()
 MOST_REMEMBERED = 128  # groups, their references and bounds: what the implementations of one op and dtype share
 
 
-def remembered(key: Any, make: Any) -> Any:
+def remembered(key: Any, make: Callable[[], T]) -> T:
     if key not in REMEMBERED:
         REMEMBERED[key] = make()
         if len(REMEMBERED) > MOST_REMEMBERED:
             REMEMBERED.popitem(last=False)
     REMEMBERED.move_to_end(key)
-    return REMEMBERED[key]
+    found: T = REMEMBERED[key]
+    return found
 
 
 def expected(
@@ -229,7 +232,7 @@ def reference_value(
     conventions: dict[str, Any], precisions: dict[str, Precision], silent: str = "",
 ) -> dict[str, Tracked]:  # fmt: skip
     a = Arithmetic(dtype, precisions["value"], silent)
-    forward = implementation.road and op.roads[implementation.road].forward or op.forward
+    forward = (implementation.road and op.roads[implementation.road].forward) or op.forward
     with np.errstate(all="ignore"):
         y = outputs(forward(**tracked(a, group.arrays), **tracked(a, group.params), **conventions))
         return {name: sound(a.store(part), op) for name, part in zip(op.checks("value"), y, strict=True)}
@@ -241,7 +244,7 @@ def reference_vjp(
 ) -> dict[str, Tracked]:  # fmt: skip
     y = reference_value(op, implementation, group, dtype, conventions, precisions, silent)["value"]
     a = Arithmetic(dtype, precisions["vjp"], silent)
-    vjp = implementation.road and op.roads[implementation.road].vjp or op.vjp
+    vjp = (implementation.road and op.roads[implementation.road].vjp) or op.vjp
     with np.errstate(all="ignore"):
         g, stored = a(group.cotangents(y.v)), Tracked(y.v, y.e, a)
         dx = vjp(g, stored, **tracked(a, group.arrays), **tracked(a, group.params), **conventions)

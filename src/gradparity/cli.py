@@ -21,6 +21,7 @@ from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
 from gradparity.op import GradparityError, Op
+from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
 CONFORMING, NOT_CONFORMING, WRONG_CALL, INCOMPLETE = 0, 1, 2, 4
@@ -45,14 +46,18 @@ def refuse(words: str) -> NoReturn:
     sys.exit(WRONG_CALL)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="gradparity")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Are the losses and activations of PyTorch, TensorFlow and JAX right, and their gradients?
 
     Exit codes of run: 0 all as expected; 1 a failure, an error or an unexpected pass; 2 the call was wrong, a
     framework is not installed or nothing was selected; 4 the run is incomplete.
     """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        sys.exit(WRONG_CALL)
 
 
 def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +77,9 @@ def selection_of(options: dict[str, Any]) -> Selection:
 @cli.command()
 @selecting
 @click.option("-n", "--workers", default="auto", metavar="N", help="processes; auto minds cores and memory")
-@click.option("-o", "--output", default="gradparity-run.jsonl", metavar="PATH", help="the result file (.jsonl, .jsonl.gz)")
+@click.option(
+    "-o", "--output", default="gradparity-run.jsonl", metavar="PATH", help="the result file (.jsonl, .jsonl.gz)"
+)
 @click.option("--known-failures", multiple=True, metavar="PATH", help="a TOML file of your own, beside the suite's")
 def run(workers: str, output: str, known_failures: tuple[str, ...], **options: Any) -> int:
     """Check the frameworks that are installed, or those named, and write what was found to a file."""
@@ -129,7 +136,8 @@ def one_process(
 
 
 def pytest_command(
-    adapters: list[Adapter], selection: Selection, workers: str, known_failures: tuple[str, ...], config: Path, part: Path
+    adapters: list[Adapter], selection: Selection, workers: str, known_failures: tuple[str, ...],
+    config: Path, part: Path,
 ) -> list[str]:  # fmt: skip
     """The suite as pytest runs it: its own configuration, and no plugin but xdist."""
     command = [sys.executable, "-m", "pytest", "-p", "gradparity.plugin", "-p", "xdist", "-p", "no:cacheprovider",
@@ -217,7 +225,7 @@ def ops_lines(selection: Selection) -> Iterator[str]:
 
 
 def chosen_ops(selection: Selection) -> list[Op]:
-    return [op for name, op in catalogue.OPS.items() if selection.takes("op", name)]
+    return [op for name, op in OPS.items() if selection.takes("op", name)]
 
 
 def arguments(op: Op) -> list[str]:

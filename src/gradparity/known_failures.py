@@ -1,14 +1,14 @@
 """Failures that are known: data in TOML, with a reason, held strictly both ways.
 
-    [[tensorflow]]
-    id = ["softmax/tf.nn.softmax/*/cpu/float32/nan/value"]   # globs of row identities
-    versions = ">=2.10"                                       # PEP 440; pre-releases match
-    status = "fail"                                           # or "error"
-    kind = "nonfinite"                                        # the reason that the row must have
-    max_error = inf                                           # for "fail": the largest error that is still this failure
-    reason = "..."
-    link = "https://..."                                      # optional, like platform (a sys.platform) and
-    expires = 2027-01-31                                      # the day after which the row fails again
+[[tensorflow]]
+id = ["softmax/tf.nn.softmax/*/cpu/float32/nan/value"]   # globs of row identities
+versions = ">=2.10"                                       # PEP 440; pre-releases match
+status = "fail"                                           # or "error"
+kind = "nonfinite"                                        # the reason that the row must have
+max_error = inf                                           # for "fail": the largest error that is still this failure
+reason = "..."
+link = "https://..."                                      # optional, like platform (a sys.platform) and
+expires = 2027-01-31                                      # the day after which the row fails again
 """
 
 from __future__ import annotations
@@ -88,8 +88,10 @@ def read(path: Path) -> dict[str, list[KnownFailure]]:
     """The entries of a file, by framework. Raises GradparityError that names the file, the entry and the key."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise GradparityError(f"{path}: {error}") from None
+    except OSError as error:
+        raise GradparityError(f"cannot read the known failures {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise GradparityError(f"{path} is no TOML: {error}") from None
     return {
         framework: [entry(raw, f"{path} [[{framework}]] {k}") for k, raw in enumerate(as_list(raws, path), 1)]
         for framework, raws in tables.items()

@@ -15,7 +15,7 @@ Arrays = dict[str, Any]
 
 
 class GradparityError(Exception):
-    """Something that stops a check because it cannot be judged. The message is one line and says what would be right."""
+    """What stops a check because it cannot be judged. The message is one line and says what would be right."""
 
 
 @dataclass(frozen=True)

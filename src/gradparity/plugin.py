@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -130,9 +130,9 @@ def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
     plan = request.config.stash[PLAN]
 
     def judge(item: Item) -> None:
-        before, start = Counter(SECONDS), time.perf_counter()
+        before, start = dict(SECONDS), time.perf_counter()
         rows = known_failures.judged(item.run(), plan.known)
-        spent = {k: v - before[k] for k, v in SECONDS.items()} | {"in all": time.perf_counter() - start}
+        spent = {k: v - before.get(k, 0.0) for k, v in SECONDS.items()} | {"in all": time.perf_counter() - start}
         payload = {"rows": [results.to_json(row) for row in rows], "seconds": spent}
         request.node.user_properties.append(("gradparity", payload))
         if words := failures(item, rows):
@@ -158,7 +158,7 @@ class Recorder:
     def __init__(self, plan: Plan, path: str) -> None:
         self.plan = plan
         self.counts: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self.judged: set[str] = set()
         self.writer: results.Writer | None = None
         if path:
@@ -174,7 +174,8 @@ class Recorder:
             return
         payload: Any = dict(report.user_properties).get("gradparity")
         if payload:
-            self.seconds.update(payload["seconds"])
+            for what, spent in payload["seconds"].items():
+                self.seconds[what] += spent
             self.take(item, [results.from_json(row) for row in payload["rows"]])
         elif report.failed:
             reason = "crash" if report.when not in ("setup", "call", "teardown") else "exception"
@@ -182,7 +183,7 @@ class Recorder:
             self.take(item, item.unjudged(reason, last_line))
 
     def item_of(self, nodeid: str) -> Item | None:
-        path, _, rest = nodeid.partition(f"::{TEST}[")
+        _, _, rest = nodeid.partition(f"::{TEST}[")
         return self.plan.items.get(rest.removesuffix("]")) if rest else None
 
     def take(self, item: Item, rows: list[Result]) -> None:
@@ -199,5 +200,3 @@ class Recorder:
         if self.counts:
             counts = ", ".join(f"{n} {status}" for status, n in sorted(self.counts.items()))
             terminalreporter.write_line(f"gradparity: {sum(self.counts.values())} rows judged: {counts}")
-
-

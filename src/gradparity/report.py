@@ -15,6 +15,7 @@ from gradparity.op import Result
 from gradparity.results import Run
 
 COLUMNS = 6  # adapters side by side in 80 columns
+NAME = 14  # characters of an operation's name before it takes a second line
 SHOWN = 8  # failures that are shown in full
 SIGNS = {"pass": "ok", "fail": "FAIL", "error": "ERR", "xpass": "XPASS", "xfail": "known", "unsupported": "unsup"}
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "xpass": "bold red", "xfail": "yellow"}
@@ -54,7 +55,9 @@ def table(cells: Cells, ops: Sequence[str], columns: Sequence[str]) -> Table:
     for name in columns:
         drawn.add_column(name, justify="right", min_width=8)
     for op in ops:
-        drawn.add_row(op, *(cell(cells.get((op, name), ())) for name in columns))
+        drawn.add_row(
+            op if len(op) < NAME else op.replace("_", "_\n", 1), *(cell(cells.get((op, name), ())) for name in columns)
+        )
     return drawn
 
 
@@ -80,7 +83,10 @@ def short(x: float) -> str:
 
 
 def legend() -> str:
-    return "worst: the largest error as a fraction of its bound, which passes up to 1;\nulp: the largest error in units in the last place; known, unsup: neither passes"
+    return (
+        "worst: the largest error as a fraction of its bound, which passes up to 1;\n"
+        "ulp: the largest error in units in the last place; known, unsup: not passed"
+    )
 
 
 def times(seconds: Mapping[str, float]) -> str:

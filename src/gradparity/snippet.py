@@ -34,7 +34,8 @@ def snippet(op: Op, implementation: Implementation, adapter: Adapter, case: Case
     lines += [f"{k} = {literal(v)}" for k, v in arrays.items()]
     if case.layout in LAYOUT_LINES:
         lines += [f"{k} = {LAYOUT_LINES[case.layout].format(k)}" for k in group.arrays]
-    lines += [f"{names} = [{show['tensor'].format('a')} for a in ({names},)]", ""]
+    targets = names if len(arrays) > 1 else f"{names},"
+    lines += [f"{targets} = [{show['tensor'].format('a')} for a in ({names},)]", ""]
     lines += call_lines(implementation, adapter, tuple(group.arrays), dict(group.params))
     lines += result_lines(op, implementation, adapter, direction, row, tuple(group.arrays), dict(group.params))
     return "\n".join(lines)
@@ -87,10 +88,7 @@ def call_lines(
     renames = implementation.renames
     words = [f"{renames.get(k, k)}={k}" for k in arrays]
     words += [f"{renames.get(k, k)}={v!r}" for k, v in params.items()]
-    if implementation.fn is None:
-        source, name = [], implementation.api
-    else:
-        source, name = source_of(implementation.fn)
+    source, name = ([], implementation.api) if implementation.fn is None else source_of(implementation.fn)
     compiled = adapter.show.get("compile", "{}").format(f"lambda {', '.join(arrays)}: {name}({', '.join(words)})")
     return [*source, f"call = {compiled}"]
 

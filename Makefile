@@ -1,0 +1,24 @@
+# Two commands for a fresh machine: `make conform` checks the frameworks, `make test` runs the project's tests.
+VENV ?= .venv
+PYTHON ?= python3.11
+
+# TensorFlow imports ten times slower without bytecode.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: conform test install clean
+
+conform: install
+	$(VENV)/bin/gradparity run
+
+test: install
+	$(VENV)/bin/python -m pytest -n auto
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --compile -c constraints.txt -e ".[all,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
