@@ -134,6 +134,7 @@ IMPLEMENTATIONS = (
 
 VALUE = "y = call({args})"
 VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"
+VJP_JIT = "dx = jax.jit(lambda {args}, g: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0])({args}, g)"
 PROCESS = {**ONE_THREAD, "JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 SHOW = {
     "import": 'import jax; jax.config.update("jax_enable_x64", True)',
@@ -147,6 +148,6 @@ ADAPTERS = (
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS,
         partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})"}, process=PROCESS,
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
     ),
 )  # fmt: skip

@@ -318,8 +318,12 @@ def sqrt_rule(v: Array, x: Tracked) -> Array:
 
 
 def exp_rule(v: Array, x: Tracked) -> Array:
-    """exp x^ - exp x = exp x (exp(x^ - x) - 1) <= exp x expm1(e)."""
-    return times(size(v), np.expm1(x.e))
+    """exp x^ - exp x = exp x (exp(x^ - x) - 1) <= exp x expm1(e); exp(x + e) where exp x is 0 in the wide format.
+
+    But an x below that whose e is infinite has overflowed downwards, and its exponential is 0."""
+    e = times(size(v), np.expm1(x.e))
+    lost = (v == 0) & (x.e > 0) & np.isfinite(x.e)
+    return np.where(lost, size(np.exp(x.v + x.e)), e) if lost.any() else e
 
 
 def log_rule(v: Array, x: Tracked) -> Array:

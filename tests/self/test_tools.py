@@ -1,0 +1,510 @@
+"""The tools around the checks: selections, known failures, run files, the command line, crashes, packaging."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradparity.reference import OPS
+
+import gradparity
+from gradparity import catalogue, known_failures, report, results
+from gradparity.adapter import Adapter, Implementation
+from gradparity.catalogue import Item, Selection
+from gradparity.check import check
+from gradparity.op import GradparityError, Result, nearest
+from gradparity.snippet import snippet
+
+ROOT = Path(__file__).parents[2]
+INSTALLED = [a for a in catalogue.adapters() if a.installed]
+NAMES = [a.name.replace(" ", "-") for a in INSTALLED]
+
+
+def gradparity_command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gradparity", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+# --- imports
+
+
+def test_importing_gradparity_and_listing_import_no_framework() -> None:
+    code = (
+        "import sys, gradparity.cli\n"
+        "from gradparity import catalogue\n"
+        "rows = [row for item in catalogue.items(catalogue.Selection()) for row in item.rows]\n"
+        "assert rows\n"
+        "print(sorted({'torch', 'tensorflow', 'jax', 'keras'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("adapter", INSTALLED, ids=NAMES)
+def test_a_worker_imports_only_the_framework_that_it_checks(adapter: Adapter) -> None:
+    others = {a.module for a in INSTALLED} - {adapter.module, "numpy"}
+    code = (
+        f"import sys, {adapter.module}\n"
+        "before = set(sys.modules)\n"  # tensorflow itself imports jax where it is installed
+        "from gradparity import catalogue\n"
+        f"chosen = catalogue.Selection(('{adapter.framework}',), ('{adapter.mode}',), op=('sigmoid', 'softmax'))\n"
+        "for item in catalogue.items(chosen):\n"
+        "    item.run()\n"
+        f"print(sorted({others!r} & set(sys.modules) - before))"
+    )
+    environment = os.environ | dict(adapter.process)
+    output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], text=True, env=environment)
+    assert output.strip().splitlines()[-1] == "[]"
+
+
+# --- the catalogue
+
+
+def test_case_names_are_greppable_and_unique() -> None:
+    for op in OPS.values():
+        names = [case.name for case in op.cases]
+        assert len(set(names)) == len(names), op.name
+        assert not [name for name in names if set(name) - set("abcdefghijklmnopqrstuvwxyz0123456789.-")], op.name
+
+
+def test_every_operation_is_offered_by_every_framework() -> None:
+    for adapter in catalogue.adapters():
+        if adapter.framework != "numpy":
+            assert {i.op for i in adapter.implementations} == set(OPS), adapter.name
+
+
+def test_every_implementation_of_an_operation_with_conventions_declares_them_all() -> None:
+    for adapter in catalogue.adapters():
+        for implementation in adapter.implementations:
+            assert set(implementation.conventions) == set(OPS[implementation.op].conventions), implementation.api
+            implementation.declared(OPS[implementation.op])
+
+
+def test_planned_rows_are_the_rows_that_come() -> None:
+    for item in catalogue.items(Selection(("numpy",), op=("cross_entropy", "softmax"))):
+        assert sorted(result.id for result in item.run()) == sorted(item.rows)
+
+
+def test_items_are_in_the_same_order_in_every_process() -> None:
+    code = "from gradparity.catalogue import *; print([i.id for i in items(Selection())])"
+    runs = {
+        subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ | {"PYTHONHASHSEED": seed})
+        for seed in ("1", "2")
+    }
+    assert len(runs) == 1
+
+
+def test_inputs_do_not_move() -> None:
+    """The digest of all inputs, float64 and float32: they depend on nothing but their names."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    from gradparity.cases import Draw
+
+    for op in OPS.values():
+        for case in op.cases:
+            for dtype in catalogue.DTYPES:
+                for name, array in case.arrays(Draw(f"{op.name}/{case.name}", dtype)).items():
+                    digest.update(
+                        f"{op.name}/{case.name}/{dtype}/{name}".encode() + np.ascontiguousarray(array).tobytes()
+                    )
+    assert digest.hexdigest()[:16] == "982041ef753fbcbd"
+
+
+def test_another_seed_draws_other_inputs() -> None:
+    from gradparity.cases import Draw
+
+    first, second = (Draw("softmax/scale-1", "float64", seed).normal("x", (4,)) for seed in (0, 1))
+    assert not np.array_equal(first, second)
+
+
+# --- snippets
+
+
+def rows_to_show() -> list[tuple[Adapter, Implementation]]:
+    return [(a, i) for a in INSTALLED for i in a.implementations]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "implementation"),
+    rows_to_show(),
+    ids=[f"{a.name.replace(' ', '-')}-{i.api}" for a, i in rows_to_show()],
+)
+def test_a_snippet_prints_the_number_that_was_seen(adapter: Adapter, implementation: Implementation) -> None:
+    """The value and the gradient of one case: the program alone, in a namespace of its own, gives what the check got.
+    With the framework's own modes in one process, x64 must be on before jax is imported: see conftest."""
+    op = OPS[implementation.op]
+    case = op.cases[0]
+    for direction in ("value", "vjp"):
+        for row in check(op, implementation, adapter, "float32", direction, (case,)):
+            if row.status == "unsupported":
+                continue
+            text = snippet(op, implementation, adapter, case, row)
+            printed: list[str] = []
+            exec(text, {"__name__": "snippet", "print": lambda *x, out=printed: out.extend(map(str, x))})
+            got, want = float(row.got), float(row.want)
+            # where a compiler fuses otherwise for the program than for the check, bits move, within the same bound
+            allowed = abs(got - want) / row.error if row.error else 0.0
+            assert abs(float(printed[0]) - want) <= allowed, text
+
+
+# --- known failures
+
+ENTRY = """
+[[torch]]
+id = ["softmax/*"]
+versions = ">=2"
+status = "fail"
+kind = "bound"
+max_error = 10.0
+reason = "because"
+"""
+FAILED = Result("softmax", "api", "torch", "eager", "cpu", "float32", "case", "value", "fail", "bound", error=5.0)
+
+
+def entries(tmp_path: Path, text: str = ENTRY, version: str = "2.13.0", **options: Any) -> Any:
+    path = tmp_path / "known.toml"
+    path.write_text(text, encoding="utf-8")
+    return known_failures.applicable([path], {"torch": version}, **options)
+
+
+def changed(result: Result, **values: Any) -> Result:
+    from dataclasses import replace
+
+    return replace(result, **values)
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        (FAILED, "xfail"),
+        (changed(FAILED, error=11.0), "fail"),
+        (changed(FAILED, status="error", reason="crash"), "error"),
+        (changed(FAILED, reason="nonfinite"), "fail"),
+        (changed(FAILED, status="pass", reason=""), "xpass"),
+        (changed(FAILED, op="sigmoid"), "fail"),
+        (changed(FAILED, op="sigmoid", status="pass"), "pass"),
+    ],
+    ids=["expected", "worse", "crash", "other-reason", "passes", "other-row", "other-row-passes"],
+)
+def test_known_failures_are_strict_both_ways(tmp_path: Path, row: Result, status: str) -> None:
+    assert [r.status for r in known_failures.judged([row], entries(tmp_path))] == [status]
+
+
+@pytest.mark.parametrize(("version", "applies"), [("1.9", False), ("2.13.0", True), ("2.14.0.dev20261101", True)])
+def test_known_failures_are_for_versions(tmp_path: Path, version: str, applies: bool) -> None:
+    assert bool(entries(tmp_path, version=version)) == applies
+
+
+def test_known_failures_expire(tmp_path: Path) -> None:
+    text = ENTRY + "expires = 2026-06-01\n"
+    assert entries(tmp_path, text, today=datetime.date(2026, 6, 1))
+    assert not entries(tmp_path, text, today=datetime.date(2026, 6, 2))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('reason = "because"', "", "reason is missing"),
+        ('reason = "because"', 'reason = " "', "the reason is empty"),
+        ('reason = "because"', 'raeson = "because"', "did you mean reason"),
+        ('status = "fail"', 'status = "broken"', "neither fail nor error"),
+        ('versions = ">=2"', 'versions = "2"', "no PEP 440 specifier"),
+        ("max_error = 10.0", "", "needs max_error"),
+        ("[[torch]]", "[torch]", "two brackets"),
+        ('id = ["softmax/*"]', "id = [", "is no TOML"),
+        ('reason = "because"', 'reason = "x"\nlink = "javascript:x"', "does not start with https://"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(GradparityError, match=words) as caught:
+        entries(tmp_path, ENTRY.replace(old, new))
+    assert "known.toml" in str(caught.value)
+
+
+def test_an_entry_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(GradparityError, match="matches no row"):
+        known_failures.must_match(entries(tmp_path), ["sigmoid/api/eager/cpu/float32/case/value"])
+
+
+# --- run files
+
+
+def test_a_run_reads_as_it_was_written(tmp_path: Path) -> None:
+    rows = [FAILED, changed(FAILED, error=float("inf"), ulp=float("nan"), at=(1, 2), got="nan")]
+    for name in ("run.jsonl", "run.jsonl.gz"):
+        with results.Writer(tmp_path / name) as writer:
+            writer.line(results.header({}, {"torch": "2.13.0"}, 2))
+            writer.rows(rows)
+            writer.close({"framework": 1.0}, complete=True)
+        run = results.read(tmp_path / name)
+        assert repr(run.rows) == repr(rows)
+        assert run.complete
+        assert run.header["subject"]["torch"] == "2.13.0"
+    assert not (tmp_path / "run.jsonl.gz.part").exists()
+
+
+def test_a_run_that_was_cut_keeps_its_rows_and_is_incomplete(tmp_path: Path) -> None:
+    with results.Writer(tmp_path / "run.jsonl") as writer:
+        writer.line(results.header({}, {}, 2))
+        writer.rows([FAILED])
+        run = results.read(tmp_path / "run.jsonl")
+    assert (len(run.rows), run.complete) == (1, False)
+
+
+@pytest.mark.parametrize("text", ["", "no json\n", '{"kind": "header", "schema": 99}\n', "[1]\n"])
+def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(GradparityError, match=r"x\.jsonl"):
+        results.read(tmp_path / "x.jsonl")
+
+
+# --- the command line
+
+WRONG = {
+    "framework": (["run", "--framework", "pytroch"], "did you mean torch?"),
+    "op": (["run", "--op", "softmx"], "did you mean softmax"),
+    "mode": (["run", "--mode", "jitt"], "did you mean jit?"),
+    "dtype": (["run", "--dtype", "float8"], "unknown dtype 'float8'"),
+    "nothing": (["run", "--select", "nothing/*"], "nothing selected"),
+    "combination": (["run", "--framework", "numpy", "--mode", "jit"], "nothing selected"),
+    "workers": (["run", "-n", "many"], "not 'many'"),
+    "unwritable": (["run", "--framework", "numpy", "-o", "/no/such/folder/x.jsonl"], "cannot write the result file"),
+    "option": (["run", "--frmework", "numpy"], "--framework"),
+    "seed": (["run", "--seed", "x"], "not a valid integer"),
+    "known": (["run", "--known-failures", "/no/such/file.toml"], "cannot read the known failures"),
+    "list": (["list", "everything"], "not 'everything'"),
+    "snippet": (["snippet", "a/b"], "no row is called 'a/b'"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG.values(), ids=WRONG)
+def test_a_wrong_call_is_one_line_and_exit_code_2(words: list[str], said: str) -> None:
+    done = gradparity_command(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not done.stdout
+
+
+def test_a_framework_that_is_not_installed_is_no_skip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adapter, "installed", property(lambda self: False))
+    with pytest.raises(GradparityError, match=r'pip install "gradparity\[torch\]"'):
+        Selection(("torch",))
+    assert catalogue.items(Selection()) == []
+
+
+def test_list_answers_within_a_second_and_names_everything() -> None:
+    start = time.perf_counter()
+    shown = gradparity_command("list").stdout
+    rows = gradparity_command("list", "rows", "--framework", "numpy").stdout
+    assert time.perf_counter() - start < 10  # two starts on a machine that may be busy: a guard, not a benchmark
+    assert all(op in shown for op in OPS)
+    assert "cross_entropy/gradparity.adapters.numpy.cross_entropy_loop/eager/cpu/float64/scale-1/vjp.x" in rows
+
+
+def test_run_ends_with_a_table_a_file_and_0(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    done = gradparity_command("run", "--framework", "numpy", "--op", "softmax", "-n", "1", "-o", str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "CONFORMING: numpy" in done.stdout
+    assert "unsup" in done.stdout
+    run = results.read(path)
+    assert run.complete
+    assert run.footer["counts"] == {"pass": 78, "unsupported": 78}
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+BROKEN = """
+import os
+from dataclasses import replace
+from gradparity.adapter import Implementation
+from gradparity.adapters.numpy import ADAPTERS as NUMPY
+
+def raises(x): raise RuntimeError("this framework is broken")
+def dies(x): os._exit(3)
+def wrong(x): return 1 - 1 / (1 + __import__("numpy").exp(-x))
+
+def own(name, fn, framework):
+    implementation = Implementation("sigmoid", "broken." + name, fn, vjp=lambda g, y, x: {"x": g * y * (1 - y)})
+    return replace(NUMPY[0], framework=framework, implementations=(implementation,), module="broken")
+
+ADAPTERS = (own("raises", raises, "raising"), own("dies", dies, "dying"), own("wrong", wrong, "lying"))
+"""
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> dict[str, str]:
+    """Three frameworks of a third party, installed beside ours: one raises, one kills its process, one is wrong."""
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
+    metadata = tmp_path / "broken-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n", encoding="utf-8")
+    (metadata / "entry_points.txt").write_text("[gradparity.adapters]\nbroken = broken:ADAPTERS\n", encoding="utf-8")
+    (metadata / "RECORD").write_text("broken.py,,\n", encoding="utf-8")
+    return os.environ | {"PYTHONPATH": str(tmp_path)}
+
+
+def broken_run(tmp_path: Path, environment: dict[str, str], *words: str) -> tuple[int, results.Run, str]:
+    path = tmp_path / "run.jsonl"
+    done = gradparity_command("run", *words, "-n", "2", "-o", str(path), env=environment)
+    return done.returncode, results.read(path), done.stdout
+
+
+def test_a_framework_that_raises_dies_or_lies_is_a_row_and_the_rest_goes_on(
+    tmp_path: Path, broken: dict[str, str]
+) -> None:
+    frameworks = ("raising", "dying", "lying", "numpy")
+    words = [f"--framework={name}" for name in frameworks] + ["--op", "sigmoid", "--op", "softmax"]
+    code, run, shown = broken_run(tmp_path, broken, *words)
+    assert code == 1, shown
+    assert run.complete
+    assert len(run.rows) == run.header["planned"]
+    seen = {name: {(r.status, r.reason) for r in run.rows if r.framework == name} for name in frameworks}
+    assert seen["raising"] == {("error", "exception")}
+    assert seen["dying"] == {("error", "crash")}
+    assert ("fail", "bound") in seen["lying"]
+    assert {status for status, _ in seen["numpy"]} == {"pass", "unsupported"}
+    assert "NOT CONFORMING" in shown
+    assert {r.exception for r in run.rows if r.framework == "raising"} == {"RuntimeError"}
+
+
+def test_a_known_failures_file_of_ones_own(tmp_path: Path, broken: dict[str, str]) -> None:
+    known = tmp_path / "own.toml"
+    known.write_text(
+        '[[raising]]\nid = "sigmoid/broken.raises/*"\nversions = ">=1"\nstatus = "error"\nkind = "exception"\n'
+        'reason = "it always raises"\n',
+        encoding="utf-8",
+    )
+    code, run, shown = broken_run(tmp_path, broken, "--framework", "raising", "--known-failures", str(known))
+    assert code == 0, shown
+    assert {r.status for r in run.rows} == {"xfail"}
+
+
+# --- bare pytest
+
+
+def test_bare_pytest_takes_the_same_options_and_fails_with_the_message(tmp_path: Path, broken: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "gradparity.plugin", "-p", "no:cacheprovider", "-c", os.devnull,
+               "--rootdir", str(tmp_path), "--pyargs", "gradparity.tests.test_conformance", "--framework", "lying",
+               "--select", "*/scale-1/*"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=broken, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "sigmoid/broken.wrong/eager/cpu/float64/scale-1/value on lying 1.0: [" in done.stdout
+    assert "times the allowed error (class A" in done.stdout
+
+
+def test_bare_pytest_refuses_what_it_does_not_know() -> None:
+    command = [sys.executable, "-m", "pytest", "--framework", "pytroch", "tests/test_conformance.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 4
+    assert "unknown framework 'pytroch'; did you mean torch?" in done.stderr
+
+
+# --- one's own function
+
+
+def right(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def right_vjp(g: Any, y: Any, x: Any) -> Any:
+    return {"x": g * y * (1 - y)}
+
+
+def test_assert_conforms_passes_what_is_right() -> None:
+    with np.errstate(over="ignore"):
+        gradparity.assert_conforms(right, op="sigmoid", framework="numpy", vjp=right_vjp)
+
+
+def test_assert_conforms_names_op_case_element_and_factor() -> None:
+    with pytest.raises(AssertionError) as caught:
+        gradparity.assert_conforms(lambda x: right(x) * 1.001, op="sigmoid", framework="numpy", vjp=right_vjp)
+    words = str(caught.value)
+    assert "sigmoid/" in words
+    assert "times the allowed error (class A" in words
+    assert "import numpy as np" in words
+
+
+def test_check_function_gives_a_result_for_each_case_and_check() -> None:
+    found = gradparity.check_function(right, op="sigmoid", framework="numpy", vjp=right_vjp, select="*/scale-1/*")
+    assert [(r.dtype, r.check, r.status) for r in found] == [
+        ("float64", "value", "pass"), ("float64", "vjp.x", "pass"),
+        ("float32", "value", "pass"), ("float32", "vjp.x", "pass"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"op": "sigmod"}, "did you mean sigmoid"),
+        ({"framework": "nunpy"}, "did you mean numpy"),
+        ({"dtypes": ["float8"]}, "unknown dtype"),
+        ({"conventions": {"knik": 0}}, "unknown convention"),
+        ({"precision": "D"}, "unknown precision class"),
+        ({"mode": "jit"}, "unknown mode of numpy"),
+        ({"road": "scenic"}, "unknown road of sigmoid"),
+        ({"select": "x/*"}, "nothing selected"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_assert_conforms_refuses_what_it_does_not_know(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(GradparityError, match=words):
+        gradparity.assert_conforms(right, **({"op": "sigmoid", "framework": "numpy", "vjp": right_vjp} | options))
+
+
+# --- small things
+
+
+def test_the_nearest_names_are_named() -> None:
+    assert nearest("jx", ["jax", "torch"], "framework").startswith("unknown framework 'jx'; did you mean jax?")
+
+
+def test_a_summary_shows_what_was_not_passed() -> None:
+    from rich.console import Console
+
+    run = results.Run({"planned": 2, "subject": {"torch": "2"}}, [FAILED], {"complete": False})
+    console = Console(width=80, file=io.StringIO())
+    console.print(report.summary(run, Path("x.jsonl")))
+    shown = console.file.getvalue()
+    assert "INCOMPLETE: 1 of 2 rows" in shown
+    assert "1 FAIL" in shown
+
+
+def test_the_packages_of_the_wheel_are_all_there() -> None:
+    """The list in pyproject.toml is kept by hand."""
+    listed = {"gradparity", "gradparity.reference", "gradparity.adapters", "gradparity.tests"}
+    folders = {"gradparity": ROOT / "src/gradparity"} | {
+        f"gradparity.{name}": ROOT / name for name in ("reference", "adapters", "tests")
+    }
+    assert set(folders) == listed
+    inner = [p for folder in folders.values() for p in folder.rglob("__init__.py") if p.parent not in folders.values()]
+    assert inner == []
+
+
+def test_the_digits_are_those_of_scikit_learn() -> None:
+    from gradparity.reference.digits import data
+    from sklearn.datasets import load_digits
+
+    assert np.array_equal(data()["labels"], load_digits().target)
+    assert np.mean(data()["logits"].argmax(1) == data()["labels"]) > 0.95
+
+
+def test_results_are_json(tmp_path: Path) -> None:
+    row = results.to_json(changed(FAILED, error=float("inf")))
+    assert json.loads(json.dumps(row, allow_nan=False))["error"] == "inf"
+
+
+def test_an_item_that_ended_without_rows_gives_an_error_for_each() -> None:
+    item: Item = catalogue.items(Selection(("numpy",), op=("softmax",)))[0]
+    rows = item.unjudged("crash", "worker gw0 crashed")
+    assert [row.id for row in rows] == item.rows
+    assert {(row.status, row.reason) for row in rows} == {("error", "crash")}
