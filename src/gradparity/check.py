@@ -149,7 +149,7 @@ class Run:
         at = np.unravel_index(np.argmax(ratio), ratio.shape)
         error = float(ratio[at])
         seen = replace(row, error=error, at=tuple(map(int, at)), ulp=distance(got[at], want[at], FORMATS[self.dtype]),
-                       got=number(got[at], self.dtype), want=number(want[at], self.dtype))  # fmt: skip
+                       got=number(got[at], self.dtype), want=number(want[at], self.dtype, 3))  # fmt: skip
         if error <= 1:
             return replace(seen, status="pass")
         finite = bool(np.isfinite(got[at]) and np.isfinite(want[at]))
@@ -304,6 +304,6 @@ def distance(got: Any, want: Any, form: Format) -> float:
 DIGITS = {"float64": 17, "float32": 9, "bfloat16": 5, "float16": 5}
 
 
-def number(x: Any, dtype: str) -> str:
-    """As many digits as tell one number of the dtype from the next."""
-    return f"{float(x):.{DIGITS[dtype]}g}"
+def number(x: Any, dtype: str, more: int = 0) -> str:
+    """As many digits as tell one number of the dtype from the next, and some more."""
+    return f"{float(x):.{min(DIGITS[dtype] + more, 17)}g}"
