@@ -117,9 +117,11 @@ class Adapter:
 @cache
 def version_of(module: str) -> str:
     """The version of whatever distribution provides the module: tensorflow, tensorflow-cpu, tf-nightly."""
-    if module in importlib.metadata.packages_distributions():
-        return importlib.metadata.version(importlib.metadata.packages_distributions()[module][0])
-    return "unknown version"
+    providers = importlib.metadata.packages_distributions().get(module, [module])
+    try:
+        return importlib.metadata.version(providers[0])
+    except importlib.metadata.PackageNotFoundError:
+        return "of unknown version"
 
 
 def resolve(api: str, aliases: Mapping[str, str]) -> Fn:

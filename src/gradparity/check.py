@@ -153,30 +153,28 @@ class Run:
         if error <= 1:
             return replace(seen, status="pass")
         finite = bool(np.isfinite(got[at]) and np.isfinite(want[at]))
-        words = f"{list(seen.at)} = {seen.got}, but the reference is {seen.want}: "
+        words = f"{list(seen.at) or 'result'} = {seen.got}, but the reference is {seen.want}: "
         if not finite:
-            words += (
-                "one is finite and the other is not" if np.isfinite(got[at]) != np.isfinite(want[at]) else "no match"
-            )
+            words += "what is not finite must be the same"
         elif e[at] == 0:
             words += "nothing is rounded here, they must be equal"
         else:
-            parts = ", ".join(self.explain(group, name, k, seen.at)[:2])
-            words += f"{error:.3g} times the allowed error ({row.precision}; most of it from {parts})"
+            words += f"{error:.3g} times the allowed error ({row.precision}; {self.explain(group, name, k, seen.at)})"
         reason = "bound" if finite else "nonfinite"
         return replace(seen, status="fail", reason=reason, message=self.message(row, words))
 
-    def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> list[str]:
-        """The sources of error that the bound at this element is made of, the largest first: how much smaller it
-        would be if one of them were silent."""
+    def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> str:
+        """The sources of error that the bound at this element is mostly made of: those without which it would be
+        smallest."""
 
         def bound(silent: str) -> float:
             want = expected(self.op, self.implementation, group, self.dtype, self.direction, silent)[name]
             return float(group.part(want.full, k)[at])
 
-        all_of_it = bound("")
-        drops = {source: all_of_it - bound(source) for source in SOURCES}
-        return [s for s in sorted(drops, key=lambda s: -drops[s]) if drops[s] > 0.01 * all_of_it] or ["many sources"]
+        whole = bound("")
+        drops = {source: whole - bound(source) for source in SOURCES}
+        largest = [s for s in sorted(drops, key=lambda s: -drops[s]) if drops[s] > 0.01 * whole][:2]
+        return f"most of it from {', '.join(largest)}" if largest else "from many sources"
 
     def message(self, row: Result, words: str) -> str:
         return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"
