@@ -26,7 +26,7 @@ def cube(draw: Draw) -> Array:
 
 CASES = (
     *(Case(name, only_x(make), {"axis": -1}) for name, make in LOGITS.items()),
-    Case("digits", lambda draw: {"x": digits_logits(draw)}, {"axis": -1}),
+    Case("digits", lambda draw: {"x": digits_logits(draw)}, {"axis": -1}, ("normal", "ones")),
     Case("axis-0", only_x(lambda draw: logits(draw, 6, 5)), {"axis": 0}),
     Case("axis-0-scale-10000", only_x(lambda draw: logits(draw, 6, 5, 1e4)), {"axis": 0}),
     Case("axis-1-of-3", only_x(cube), {"axis": 1}),

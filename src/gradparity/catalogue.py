@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, cached_property
@@ -12,7 +12,7 @@ from typing import Any
 
 from gradparity.adapter import Adapter, Implementation
 from gradparity.check import check
-from gradparity.op import DIRECTIONS, Case, GradparityError, Op, Result, join, nearest
+from gradparity.op import DIRECTIONS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
 
 DTYPES = ("float64", "float32")
@@ -86,14 +86,9 @@ class Item:
         adapter = self.adapter
         return "/".join((self.op.name, self.implementation.api, adapter.mode, adapter.device, self.dtype))
 
-    def checks(self, case: Case) -> Iterator[str]:
-        """The names of this case's checks: the default cotangent is not named."""
-        for cotangent in ("", *case.cotangents[1:]) if self.direction != "value" else ("",):
-            yield from (join(check, cotangent) for check in self.op.checks(self.direction))
-
     def identities(self, case: Case) -> list[str]:
         """The rows that this case gives, those that are selected."""
-        names = (f"{self.prefix}/{case.name}/{check}" for check in self.checks(case))
+        names = (f"{self.prefix}/{case.name}/{check}" for check in self.op.row_checks(case, self.direction))
         return [name for name in names if self.selection.matches(name)]
 
     @cached_property
@@ -116,7 +111,7 @@ class Item:
         return [
             Result(self.op.name, self.implementation.api, a.framework, a.mode, a.device, self.dtype, case.name, check,
                    "error", reason, message=f"{self.prefix}/{case.name}/{check} on {a.framework} {a.version}: {words}")
-            for case in self.cases for check in self.checks(case)
+            for case in self.cases for check in self.op.row_checks(case, self.direction)
             if self.selection.matches(f"{self.prefix}/{case.name}/{check}")
         ]  # fmt: skip
 

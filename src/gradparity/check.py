@@ -73,7 +73,7 @@ class Run:
     def unsupported(self, case: Case) -> Iterator[Result]:
         reason = self.implementation.why_unsupported(self.dtype, self.direction, case.name)
         if reason:
-            for name in self.op.checks(self.direction):
+            for name in self.op.row_checks(case, self.direction):
                 yield replace(self.row, case=case.name, check=name, status="unsupported", reason=reason)
 
     def judged(self, group: Group) -> Iterator[Result]:

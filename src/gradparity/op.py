@@ -122,6 +122,11 @@ class Op:
             return [join("value", output) for output in self.outputs]
         return [join(direction, argument) for argument in self.wrt]
 
+    def row_checks(self, case: Case, direction: str) -> list[str]:
+        """The same for one case, each cotangent but the default one named: vjp.<argument>.<cotangent>."""
+        named = ("", *case.cotangents[1:]) if direction != "value" else ("",)
+        return [join(check, cotangent) for cotangent in named for check in self.checks(direction)]
+
 
 DIRECTIONS = ("value", "vjp")
 STATUSES = ("pass", "fail", "xfail", "xpass", "unsupported", "error")
