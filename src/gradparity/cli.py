@@ -123,8 +123,8 @@ def one_process(
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
             try:
-                for batch in progressing(follow(process, part), int(found.header["planned"]), console):
-                    take(batch, writer, found)
+                batches = (take(lines, writer, found) for lines in follow(process, part))
+                show_progress(batches, int(found.header["planned"]), console)
             except KeyboardInterrupt:
                 process.terminate()
                 process.wait()
@@ -165,8 +165,8 @@ def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:
             time.sleep(POLL)
 
 
-def take(lines: list[str], writer: results.Writer, found: results.Run) -> None:
-    """Rows to the result file; header and footer of the part only lend their times."""
+def take(lines: list[str], writer: results.Writer, found: results.Run) -> int:
+    """Rows to the result file; header and footer of the part only lend their times. The number of rows."""
     part = results.Run()
     for line in lines:
         part.take(line)
@@ -175,26 +175,25 @@ def take(lines: list[str], writer: results.Writer, found: results.Run) -> None:
     seconds = found.footer.setdefault("seconds", {})
     for what, spent in part.footer.get("seconds", {}).items():
         seconds[what] = seconds.get(what, 0.0) + spent
+    return len(part.rows)
 
 
-def progressing(batches: Iterator[list[str]], planned: int, console: Console) -> Iterator[list[str]]:
+def show_progress(batches: Iterator[int], planned: int, console: Console) -> None:
     """A bar on a terminal, a line now and then in a log."""
     if console.is_terminal:
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=planned)
-            for batch in batches:
-                bar.advance(task, len(batch))
-                yield batch
+            for count in batches:
+                bar.advance(task, count)
         return
     done, last = 0, time.monotonic()
     console.print(f"{planned} rows to judge")
-    for batch in batches:
-        done += len(batch)
+    for count in batches:
+        done += count
         if time.monotonic() - last > PLAIN_EVERY:
-            console.print(f"{min(done, planned)} of {planned} rows judged")
+            console.print(f"{done} of {planned} rows judged")
             last = time.monotonic()
-        yield batch
 
 
 @cli.command(name="list")

@@ -72,8 +72,8 @@ def cell(rows: Sequence[Result]) -> Text:
             text.append(f"{counts[status]} {sign}\n", style=STYLES.get(status, "dim"))
     measured = [row for row in rows if not math.isnan(row.error) and row.status in ("pass", "fail")]
     if measured:
-        text.append(f"worst {short(max(r.error for r in measured))}\n", style="dim")
-        text.append(f"ulp {short(max(r.ulp for r in measured))}\n", style="dim")
+        worst = max(measured, key=lambda row: row.error)
+        text.append(f"worst {short(worst.error)}\nulp {short(worst.ulp)}\n", style="dim")
     return text
 
 
@@ -85,7 +85,7 @@ def short(x: float) -> str:
 def legend() -> str:
     return (
         "worst: the largest error as a fraction of its bound, which passes up to 1;\n"
-        "ulp: the largest error in units in the last place; known, unsup: not passed"
+        "ulp: the same error in units in the last place; known, unsup: not passed"
     )
 
 
