@@ -1,5 +1,6 @@
 """What is true: NumPy only, one operation a file, its forward, gradient and cases beside one another."""
 
+from gradparity.op import Op
 from gradparity.reference import (
     cross_entropy,
     hinge,
@@ -11,8 +12,6 @@ from gradparity.reference import (
     softmax,
     squared_hinge,
 )
-
-from gradparity.op import Op
 
 OPS: dict[str, Op] = {
     module.OP.name: module.OP

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradparity.reference.digits import digits_logits
-
 from gradparity.cases import LOGITS, Draw, logits
 from gradparity.op import Array, Case
+from gradparity.reference.digits import digits_logits
 
 
 def other_axis(params: Mapping[str, Any]) -> int | None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gradparity.reference.digits import digits_labels, digits_logits
-from gradparity.reference.log_softmax import log_softmax
-from gradparity.reference.reduction import reduced, spread_back
 
 from gradparity.arithmetic import stationary
 from gradparity.cases import LOGITS, Draw, logits
 from gradparity.op import Array, Arrays, Case, Op
+from gradparity.reference.digits import digits_labels, digits_logits
+from gradparity.reference.log_softmax import log_softmax
+from gradparity.reference.reduction import reduced, spread_back
 
 
 def cross_entropy(x: Array, t: Array, reduction: str = "none") -> Array:

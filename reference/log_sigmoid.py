@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from gradparity.reference.sigmoid import CASES, sigmoid
 
 from gradparity.op import Array, Arrays, Op, Road
+from gradparity.reference.sigmoid import CASES, sigmoid
 
 
 def log_sigmoid(x: Array) -> Array:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from gradparity.reference.segments import PrefixSegments, Segments
 
 from gradparity.cases import Draw
 from gradparity.op import Array, Arrays, Case, Op, Road
+from gradparity.reference.segments import PrefixSegments, Segments
 
 
 def ragged_centroid(x: Array, t: Array, delta: float, reduction: str = "none") -> tuple[Array, Array]:

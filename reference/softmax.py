@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from gradparity.reference.along_axis import CASES, other_axis
 
 from gradparity.arithmetic import stationary
 from gradparity.op import Array, Arrays, Op
+from gradparity.reference.along_axis import CASES, other_axis
 
 
 def softmax(x: Array, axis: int = -1) -> Array:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from gradparity.reference.hinge import CASES
 
 from gradparity.op import Array, Arrays, Convention, Op
+from gradparity.reference.hinge import CASES
 
 NAN_MARGIN = Convention((np.nan, 0.0), np.nan, "the gradient at a NaN margin, where the value is NaN")
 

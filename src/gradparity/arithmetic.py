@@ -191,8 +191,8 @@ EXACTLY = np.zeros(())
 
 def size(v: Array) -> Array:
     """|v| in float64, and not 0 where v is not: what underflows there still has an error."""
-    m = np.abs(v).astype(np.float64, copy=False)
-    return m if v.dtype == m.dtype else np.where((m == 0) & (v != 0), np.nextafter(0.0, 1.0), m)
+    m = np.abs(v.astype(np.float64, copy=False))  # in this order: the absolute value of a long double costs most
+    return m if v.dtype == m.dtype or m.all() else np.where((m == 0) & (v != 0), np.nextafter(0.0, 1.0), m)
 
 
 def fl(v: Array, form: Format) -> Array:

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gradparity.adapter import Adapter, Fn, Implementation
-from gradparity.arithmetic import Arithmetic, Precision, Tracked, size
+from gradparity.arithmetic import Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
-from gradparity.op import FORMATS, Array, Case, Format, GradparityError, Op, Result, is_float, join, outputs
+from gradparity.op import FORMATS, Array, Case, Format, GradparityError, Op, Result, Road, is_float, join, outputs
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "underflow",
            "output rounding")  # fmt: skip
@@ -167,9 +167,14 @@ class Run:
         """The sources of error that the bound at this element is mostly made of: those without which it would be
         smallest."""
 
+        alone = next(
+            g for g in groups(self.op, self.dtype, (group.cases[k],), self.seed, self.direction)
+            if g.cotangent == group.cotangent
+        )  # fmt: skip
+
         def bound(silent: str) -> float:
-            want = expected(self.op, self.implementation, group, self.dtype, self.direction, silent)[name]
-            return float(group.part(want.full, k)[at])
+            want = expected(self.op, self.implementation, alone, self.dtype, self.direction, silent)[name]
+            return float(alone.part(want.full, 0)[at])
 
         whole = bound("")
         drops = {source: whole - bound(source) for source in SOURCES}
@@ -217,36 +222,39 @@ def expected(
     op: Op, implementation: Implementation, group: Group, dtype: str, direction: str, silent: str = ""
 ) -> dict[str, Tracked]:
     """Truth and bound of each check, for this implementation's conventions, road and precision."""
-    conventions = implementation.declared(op)
-    precisions = {d: implementation.precision_of(dtype, d) for d in ("value", direction)}
-    key = (op, id(group), repr(conventions), implementation.road, repr(precisions), dtype, direction, silent)
+    precisions = [repr(implementation.precision_of(dtype, d)) for d in ("value", direction)]
+    conventions = repr(implementation.declared(op))
+    key = (op, id(group), conventions, implementation.road, *precisions, dtype, direction, silent)
     make = reference_value if direction == "value" else reference_vjp
     # the group is kept beside its reference, so that its id is not given to another meanwhile
-    return remembered(key, lambda: (group, make(op, implementation, group, dtype, conventions, precisions, silent)))[1]
+    return remembered(key, lambda: (group, make(op, implementation, group, dtype, silent)))[1]
 
 
 def reference_value(
-    op: Op, implementation: Implementation, group: Group, dtype: str,
-    conventions: dict[str, Any], precisions: dict[str, Precision], silent: str = "",
+    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
 ) -> dict[str, Tracked]:  # fmt: skip
-    a = Arithmetic(dtype, precisions["value"], silent)
-    forward = (implementation.road and op.roads[implementation.road].forward) or op.forward
+    a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
+    forward = op.roads.get(implementation.road, Road()).forward or op.forward
     with np.errstate(all="ignore"):
-        y = outputs(forward(**tracked(a, group.arrays), **tracked(a, group.params), **conventions))
+        y = outputs(forward(**inputs(a, op, implementation, group)))
         return {name: sound(a.store(part), op) for name, part in zip(op.checks("value"), y, strict=True)}
 
 
 def reference_vjp(
-    op: Op, implementation: Implementation, group: Group, dtype: str,
-    conventions: dict[str, Any], precisions: dict[str, Precision], silent: str = "",
+    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
 ) -> dict[str, Tracked]:  # fmt: skip
-    y = reference_value(op, implementation, group, dtype, conventions, precisions, silent)["value"]
-    a = Arithmetic(dtype, precisions["vjp"], silent)
-    vjp = (implementation.road and op.roads[implementation.road].vjp) or op.vjp
+    y = expected(op, implementation, group, dtype, "value", silent)["value"]
+    a = Arithmetic(dtype, implementation.precision_of(dtype, "vjp"), silent)
+    vjp = op.roads.get(implementation.road, Road()).vjp or op.vjp
     with np.errstate(all="ignore"):
         g, stored = a(group.cotangents(y.v)), Tracked(y.v, y.e, a)
-        dx = vjp(g, stored, **tracked(a, group.arrays), **tracked(a, group.params), **conventions)
+        dx = vjp(g, stored, **inputs(a, op, implementation, group))
         return {join("vjp", k): sound(a.store(dx[k]), op) for k in op.wrt}
+
+
+def inputs(a: Arithmetic, op: Op, implementation: Implementation, group: Group) -> dict[str, Any]:
+    """Arguments, parameters and conventions of the reference."""
+    return tracked(a, group.arrays) | tracked(a, group.params) | implementation.declared(op)
 
 
 def tracked(a: Arithmetic, values: Any) -> dict[str, Any]:
@@ -281,6 +289,8 @@ def ratios(got: Array, want: Array, e: Array, form: Format) -> Array:
     with np.errstate(all="ignore"):
         got = got.astype(want.dtype)
         gap = size(got - want)
+        if np.isfinite(gap).all() and np.isfinite(e).all():
+            return np.divide(gap, e, out=np.where(gap > 0, np.inf, 0.0), where=(e > 0) & (gap > 0))
         ratio = np.where(gap == 0, 0.0, np.where(np.isinf(e) & np.isfinite(got), 0.0, gap / e))
         ratio = np.where((e == 0) & (gap > 0), np.inf, ratio)
         over = np.isinf(got) & (size(want) + e >= form.max) & (np.sign(got) == np.sign(want))
