@@ -138,8 +138,9 @@ def groups(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: st
 
 
 def pile_key(arrays: Arrays, axis: int | None) -> tuple[Any, ...]:
-    """The shapes without the batch axis."""
-    return tuple((k, np.delete(v.shape, axis or 0).tolist().__repr__(), str(v.dtype)) for k, v in arrays.items())
+    """The shapes without the batch axis. What is empty along it stands apart: among others it would test nothing."""
+    at = axis or 0
+    return tuple((k, v.shape[:at] + v.shape[at + 1 :], not v.shape[at], str(v.dtype)) for k, v in arrays.items())
 
 
 def stacked(op: Op, dtype: str, cotangent: str, pile: list[tuple[Case, Draw, Arrays]]) -> Group:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradparity.reference import OPS
 
 import gradparity
 from gradparity import catalogue, known_failures, report, results
@@ -24,6 +23,7 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
 from gradparity.op import GradparityError, Result, nearest
+from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
 ROOT = Path(__file__).parents[2]
@@ -126,6 +126,19 @@ def test_another_seed_draws_other_inputs() -> None:
 
     first, second = (Draw("softmax/scale-1", "float64", seed).normal("x", (4,)) for seed in (0, 1))
     assert not np.array_equal(first, second)
+
+
+def test_a_case_without_rows_is_evaluated_alone() -> None:
+    from gradparity.cases import groups
+
+    for op in OPS.values():
+        for group in groups(op, "float32", op.cases, 0, "value"):
+            empty = [
+                case.name
+                for k, case in enumerate(group.cases)
+                if not group.part(next(iter(group.arrays.values())), k).size
+            ]
+            assert not empty or len(group.cases) == len(empty), (op.name, empty)
 
 
 # --- snippets
@@ -500,8 +513,9 @@ def test_the_wheel_holds_exactly_the_right_files(tmp_path: Path) -> None:
 
 
 def test_the_digits_are_those_of_scikit_learn() -> None:
-    from gradparity.reference.digits import data
     from sklearn.datasets import load_digits
+
+    from gradparity.reference.digits import data
 
     assert np.array_equal(data()["labels"], load_digits().target)
     assert np.mean(data()["logits"].argmax(1) == data()["labels"]) > 0.95
