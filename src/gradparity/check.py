@@ -16,7 +16,20 @@ import numpy as np
 from gradparity.adapter import Adapter, Fn, Implementation
 from gradparity.arithmetic import Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
-from gradparity.op import FORMATS, Array, Case, Format, GradparityError, Op, Result, Road, is_float, join, outputs
+from gradparity.op import (
+    FORMATS,
+    Array,
+    Case,
+    Format,
+    GradparityError,
+    Op,
+    Result,
+    Road,
+    is_float,
+    join,
+    nearest,
+    outputs,
+)
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "underflow",
            "output rounding")  # fmt: skip
@@ -234,7 +247,7 @@ def reference_value(
     op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
 ) -> dict[str, Tracked]:  # fmt: skip
     a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
-    forward = op.roads.get(implementation.road, Road()).forward or op.forward
+    forward = road_of(op, implementation).forward or op.forward
     with np.errstate(all="ignore"):
         y = outputs(forward(**inputs(a, op, implementation, group)))
         return {name: sound(a.store(part), op) for name, part in zip(op.checks("value"), y, strict=True)}
@@ -245,11 +258,18 @@ def reference_vjp(
 ) -> dict[str, Tracked]:  # fmt: skip
     y = expected(op, implementation, group, dtype, "value", silent)["value"]
     a = Arithmetic(dtype, implementation.precision_of(dtype, "vjp"), silent)
-    vjp = op.roads.get(implementation.road, Road()).vjp or op.vjp
+    vjp = road_of(op, implementation).vjp or op.vjp
     with np.errstate(all="ignore"):
         g, stored = a(group.cotangents(y.v)), Tracked(y.v, y.e, a)
         dx = vjp(g, stored, **inputs(a, op, implementation, group))
         return {join("vjp", k): sound(a.store(dx[k]), op) for k in op.wrt}
+
+
+def road_of(op: Op, implementation: Implementation) -> Road:
+    """The declared road; one that does not exist would silently be the operation's own."""
+    if implementation.road and implementation.road not in op.roads:
+        raise GradparityError(nearest(implementation.road, sorted(op.roads), f"road of {op.name}"))
+    return op.roads.get(implementation.road, Road())
 
 
 def inputs(a: Arithmetic, op: Op, implementation: Implementation, group: Group) -> dict[str, Any]:

@@ -1,0 +1,657 @@
+"""The reference is right: its gradients against derivatives that need no algebra, its values against closed forms,
+the ragged centroid loss against a double loop written from its definition, all of them against printed numbers.
+
+Nothing here has a tolerance of its own. Two computations of one quantity may differ by what the error arithmetic
+allows each of them in float64, or by a stated part of it where they are carried out in long double.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.arithmetic import Arithmetic, Tracked, wide
+from gradparity.cases import COTANGENTS, Draw
+from gradparity.op import Array, Arrays, Case, Op, is_float, outputs
+from gradparity.reference import OPS
+from gradparity.reference.ragged_centroid import ragged
+
+A = Arithmetic("float64")
+LONG = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant  # long double is longer than float64 here
+# What a long double computation may miss, in units of the bound of the same computation in float64: its unit roundoff
+# is 2^11 times smaller, which leaves a factor of 32 for another order of operations.
+PART = 2.0**-6 if LONG else 4.0
+
+each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+
+
+def drawn(op: Op, case: Case) -> Arrays:
+    return case.arrays(Draw(f"{op.name}/{case.name}", "float64"))
+
+
+def cotangent(op: Op, case: Case, shape: tuple[int, ...]) -> Array:
+    return COTANGENTS["normal"](Draw(f"{op.name}/{case.name}", "float64"), shape)
+
+
+def as_kind(arrays: Arrays, make: Callable[[Array], Any]) -> Arrays:
+    """The float arrays, made into another kind of number; labels as they are."""
+    return {k: make(v) if is_float(v) else v for k, v in arrays.items()}
+
+
+def value(op: Op, arrays: Arrays, params: Mapping[str, Any]) -> Any:
+    """The output that is differentiated."""
+    with np.errstate(all="ignore"):
+        return outputs(op.forward(**arrays, **params))[0]
+
+
+def tracked_value(op: Op, arrays: Arrays, params: Mapping[str, Any]) -> Tracked:
+    return A.store(value(op, as_kind(arrays, A), params))
+
+
+def tracked_vjp(op: Op, g: Array, arrays: Arrays, params: Mapping[str, Any]) -> dict[str, Tracked]:
+    y = tracked_value(op, arrays, params)
+    with np.errstate(all="ignore"):
+        dx = op.vjp(A(g), y, **as_kind(arrays, A), **params)
+    return {k: A.store(dx[k]) for k in op.wrt}
+
+
+def assert_within(got: Any, want: Tracked, part: float = 1.0) -> None:
+    gap, allowed = np.abs(np.asarray(got, want.v.dtype) - want.v), want.full.astype(np.longdouble) * part
+    assert (gap <= allowed).all(), f"{np.max(gap[gap > 0] / allowed[gap > 0]):.3g} times what is allowed"
+
+
+# --- where there is a derivative to compare with
+
+MOST = 200  # elements
+
+
+def at_kink(op: Op, arrays: Arrays) -> bool:
+    """The hinge alone has a kink: its square and the squared excess over delta are continuously differentiable."""
+    return op.name == "hinge" and bool((arrays["t"] * arrays["x"] == 1).any())
+
+
+def why_not(op: Op, case: Case) -> str:
+    """Why a case has no derivative to compare with: one of these reasons, or none."""
+    arrays = drawn(op, case)
+    x = arrays["x"]
+    return (
+        ("large" if x.size > MOST else "")
+        or ("empty" if not x.size else "")
+        or ("non-finite" if not np.isfinite(x).all() else "")
+        or ("kink" if at_kink(op, arrays) else "")
+    )
+
+
+def smooth_cases(op: Op) -> list[Case]:
+    return [case for case in op.cases if not why_not(op, case)]
+
+
+SMOOTH = [pytest.param(op, case, id=f"{op.name}/{case.name}") for op in OPS.values() for case in smooth_cases(op)]
+
+# At least so many cases of each op: a rule that excluded everything would show here.
+COVERED = {
+    "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "sigmoid": 17, "log_sigmoid": 17,
+    "hinge": 10, "squared_hinge": 11, "ragged_centroid": 20,
+}  # fmt: skip
+LEFT_OUT = {
+    "softmax": {"large", "empty", "non-finite"},
+    "log_softmax": {"large", "empty", "non-finite"},
+    "logsumexp": {"large", "empty", "non-finite"},
+    "cross_entropy": {"large", "empty", "non-finite"},
+    "sigmoid": {"large", "empty", "non-finite"},
+    "log_sigmoid": {"large", "empty", "non-finite"},
+    "hinge": {"large", "empty", "non-finite", "kink"},
+    "squared_hinge": {"large", "empty", "non-finite"},
+    "ragged_centroid": {"large", "empty"},
+}
+
+
+@each_op
+def test_most_cases_have_their_gradient_checked(op: Op) -> None:
+    assert len(smooth_cases(op)) >= COVERED[op.name]
+    assert {why_not(op, case) for case in op.cases} - {""} == LEFT_OUT[op.name]
+
+
+# --- the complex step
+
+STEP = 2.0**-150  # a power of two: the division by it is exact; its square, the truncation error, is nothing
+
+
+def complex_step(op: Op, g: Array, arrays: Arrays, params: Mapping[str, Any], name: str, kind: Any) -> Array:
+    """sum_k g_k dy_k / dx_i = Im(sum_k g_k y_k(x + i h e_i)) / h, one coordinate at a time: no difference is taken,
+    so nothing cancels."""
+    x = arrays[name]
+    d = np.zeros(x.shape, np.longdouble)
+    for i in np.ndindex(x.shape):
+        moved = x.astype(kind)
+        moved[i] += 1j * STEP
+        d[i] = np.sum(g * value(op, {**arrays, name: moved}, params).imag) / STEP
+    return d
+
+
+# In long double the complex step is as good as exact and the vjp, in long double too, must agree with it far below the
+# bound. In complex128 it makes roundings of its own, of forward-mode differentiation through every step of `forward`,
+# where the vjp starts from the stored output: twice as long a road there and back, hence a few bounds.
+KINDS = {"long": (np.clongdouble, PART), "complex128": (np.complex128, 4.0)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("op", "case"), SMOOTH)
+def test_the_gradient_is_the_complex_step_of_the_value(op: Op, case: Case, kind: str) -> None:
+    number, part = KINDS[kind]
+    arrays = drawn(op, case)
+    g = cotangent(op, case, value(op, arrays, case.params).shape)
+    lost = float(np.finfo(number).tiny) / STEP  # below this the imaginary part underflows
+    for name, want in tracked_vjp(op, g, arrays, case.params).items():
+        got = complex_step(op, g, arrays, case.params, name, number)
+        reachable = Tracked(want.v, want.full + np.abs(g).sum() * lost, A)
+        assert_within(got, reachable, part)
+
+
+@pytest.mark.parametrize(("op", "case"), SMOOTH)
+def test_no_bound_of_a_gradient_is_so_wide_that_zero_passes_everywhere(op: Op, case: Case) -> None:
+    """What the comparisons with this bound are worth: where the gradient is not 0, 0 is outside of the bound for at
+    least one element. Subnormal inputs may be read as zero, their margins are 1 all the same."""
+    arrays = drawn(op, case)
+    g = cotangent(op, case, value(op, arrays, case.params).shape)
+    for want in tracked_vjp(op, g, arrays, case.params).values():
+        gradient = np.abs(want.v)
+        assert (gradient > want.full).any() or not (gradient > np.finfo(float).eps).any()
+
+
+# --- central differences
+
+DIFFERENCE = 2.0**-17  # about the cube root of float64's unit roundoff, where both errors below are equally large
+THIRD = 1.0  # no third derivative of these functions along a coordinate is larger; of the quadratic ones it is 0
+DIFFERENCED = {
+    "softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
+    "log_softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
+    "logsumexp": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
+    "cross_entropy": ("scale-1", "scale-10", "equal", "mean-scale-1", "sum-scale-1", "mean-one-row"),
+    "sigmoid": ("scale-1", "line-8", "zero"),
+    "log_sigmoid": ("scale-1", "line-8", "zero"),
+    "hinge": ("scale-1", "below-kink", "above-kink"),
+    "squared_hinge": ("scale-1", "below-kink", "above-kink"),
+    "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
+}
+
+
+def central_difference(op: Op, g: Array, arrays: Arrays, params: Mapping[str, Any], i: Any, h: float) -> float:
+    """(f(x + h e) - f(x - h e)) / 2 h for f = sum(g y); `i` indexes the coordinates that are moved."""
+    up, down = arrays["x"].copy(), arrays["x"].copy()
+    up[i] += h
+    down[i] -= h
+    return float(
+        np.sum(g * (value(op, {**arrays, "x": up}, params) - value(op, {**arrays, "x": down}, params))) / (2 * h)
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "case"),
+    [pytest.param(OPS[op], case, id=f"{op}/{case.name}") for op, names in DIFFERENCED.items()
+     for case in OPS[op].cases if case.name in names],
+)  # fmt: skip
+def test_the_gradient_is_about_the_central_difference(op: Op, case: Case) -> None:
+    """The coarse check that everybody knows, one coordinate at a time. It is off by h^2 / 6 times the third derivative
+    and by the rounding of the two values, divided by 2 h: six digits at best, and with six digits it is content."""
+    arrays = drawn(op, case)
+    y = tracked_value(op, arrays, case.params)
+    g = cotangent(op, case, y.shape)
+    weight = np.abs(g).sum()
+    allowed = DIFFERENCE**2 / 6 * THIRD * weight + np.sum(np.abs(g) * 2 * y.full) / DIFFERENCE
+    want = tracked_vjp(op, g, arrays, case.params)["x"].v
+    for i in np.ndindex(want.shape):
+        assert abs(central_difference(op, g, arrays, case.params, i, DIFFERENCE) - want[i]) <= allowed
+
+
+def test_every_op_has_its_central_differences() -> None:
+    assert {op: len(set(names) & {case.name for case in OPS[op].cases}) for op, names in DIFFERENCED.items()} == {
+        op: len(names) for op, names in DIFFERENCED.items()
+    }
+    assert set(DIFFERENCED) == set(OPS)
+
+
+def test_shifting_a_whole_row_of_logits_shows_no_gradient() -> None:
+    """The classic mistake: eps is added to all logits of a row at once, and the difference quotient is 0 however wrong
+    the gradient may be, since softmax cross-entropy does not depend on a common shift. One coordinate at a time it is
+    softmax(x) - onehot(t). The batch is the one of the thread that asked: 3 rows of 10 integers from 1 to 99."""
+    op, draw = OPS["cross_entropy"], Draw("thread/eps-on-the-whole-row", "float64")
+    arrays = {"x": draw.integers("x", (3, 10), 100, 1).astype(float), "t": draw.integers("t", (3,), 10)}
+    params, g = {"reduction": "none"}, np.ones(3)
+    gradient = tracked_vjp(op, g, arrays, params)["x"].v
+    one_hot = np.arange(10) == arrays["t"][:, None]
+    assert_within(gradient, tracked_softmax_minus(arrays["x"], one_hot))
+    for row in range(3):
+        assert central_difference(op, g, arrays, params, row, DIFFERENCE) == 0
+        alone = [central_difference(op, g, arrays, params, (row, j), DIFFERENCE) for j in range(10)]
+        assert np.array_equal(np.round(alone, 6), np.round(gradient[row].astype(float), 6))
+        assert np.any(gradient[row] != 0)
+
+
+def tracked_softmax_minus(x: Array, one_hot: Array) -> Tracked:
+    return A.store(OPS["softmax"].forward(A(x), axis=-1) - one_hot)
+
+
+# --- closed forms
+
+L = np.longdouble
+LOG2, LOG3 = np.log(L(2)), np.log(L(3))
+
+
+def assert_closed_form(op: str, arrays: Arrays, params: Mapping[str, Any], want: Any) -> None:
+    """The reference on float64 and on long double against a number known by other means. An input that float64 does
+    not hold exactly has been moved by its rounding there."""
+    arrays = {k: v if labels(v) else np.asarray(v, L) for k, v in arrays.items()}
+    bound = A.store(value(OPS[op], {k: v if labels(v) else as_read(v) for k, v in arrays.items()}, params)).full
+    for kind, part in ((np.float64, 1.0), (np.longdouble, PART)):
+        got = value(OPS[op], {k: v if labels(v) else v.astype(kind) for k, v in arrays.items()}, params)
+        assert got.shape == np.shape(want)
+        assert (np.abs(got - np.asarray(want, L)) <= part * bound).all()
+
+
+def labels(v: Any) -> bool:
+    return isinstance(v, np.ndarray) and v.dtype.kind == "i"
+
+
+def as_read(x: Array) -> Tracked:
+    """What float64 makes of a long double input."""
+    return Tracked(x, np.abs(x - x.astype(np.float64)).astype(np.float64), A)
+
+
+TWO_ROWS = [[0, 0], [0, LOG3]]  # losses log 2 and log 4 for label 0
+LAST, MEAN, SUM, NONE = {"axis": -1}, {"reduction": "mean"}, {"reduction": "sum"}, {"reduction": "none"}
+
+
+def two_classes(a: float, b: float) -> tuple[str, Arrays, Mapping[str, Any], Any]:
+    """log(1 + exp(x_other - x_label)), for either label."""
+    x, t = np.array([[a, b], [a, b]], float), np.array([0, 1])
+    return "cross_entropy", {"x": x, "t": t}, NONE, [np.log1p(np.exp(L(b) - L(a))), np.log1p(np.exp(L(a) - L(b)))]
+
+
+CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
+    "softmax of 0, log 3": ("softmax", {"x": [[0, LOG3]]}, LAST, [[0.25, 0.75]]),
+    "softmax of one": ("softmax", {"x": [[5.0]]}, LAST, [[1.0]]),
+    **{f"softmax of {n} equal": ("softmax", {"x": np.full((1, n), 7.0)}, LAST, np.full((1, n), L(1) / n))
+       for n in (1, 2, 3, 10, 49, 1000)},
+    "softmax along axis 0": ("softmax", {"x": [[0, 0], [LOG3, 0]]}, {"axis": 0}, [[0.25, 0.5], [0.75, 0.5]]),
+    "log_softmax of 0, log 3": ("log_softmax", {"x": [[0, LOG3]]}, LAST, [[-2 * LOG2, LOG3 - 2 * LOG2]]),
+    "log_softmax of 0, -1000": ("log_softmax", {"x": [[0, -1000]]}, LAST, [[0, -1000]]),
+    **{f"logsumexp of {n} equal": ("logsumexp", {"x": np.full((1, n), 2.5)}, LAST, [2.5 + np.log(L(n))])
+       for n in (1, 2, 3, 10, 49, 1000)},
+    "logsumexp of log 1, 2, 3": ("logsumexp", {"x": [[0, LOG2, LOG3]]}, LAST, [LOG2 + LOG3]),
+    **{f"cross-entropy of {a} and {b}": two_classes(a, b) for a, b in ((0, 0), (1, 3), (2.5, -4), (0, 40))},
+    "cross-entropy of ten": ("cross_entropy", {"x": np.zeros((1, 10)), "t": np.array([3])}, NONE, [np.log(L(10))]),
+    "cross-entropy, mean of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, MEAN, LOG2 * 3 / 2),
+    "cross-entropy, sum of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, SUM, LOG2 * 3),
+    "cross-entropy, sum of no rows": ("cross_entropy", {"x": np.zeros((0, 3)), "t": np.zeros(0, int)}, SUM, 0.0),
+    "sigmoid of 0": ("sigmoid", {"x": [0.0, -0.0]}, {}, [0.5, 0.5]),
+    "sigmoid of log 3": ("sigmoid", {"x": [LOG3, -LOG3]}, {}, [0.75, 0.25]),
+    "log_sigmoid of 0": ("log_sigmoid", {"x": [0.0]}, {}, [-LOG2]),
+    "log_sigmoid of log 3": ("log_sigmoid", {"x": [LOG3, -LOG3]}, {}, [LOG3 - 2 * LOG2, -2 * LOG2]),
+    "log_sigmoid of -1000": ("log_sigmoid", {"x": [-1000.0]}, {}, [-1000]),
+    "hinge": ("hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
+              [0, 0, 0.5, 1, 2, 1.5, 0]),
+    "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
+                      [0, 0, 0.25, 1, 4, 2.25, 0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_closed_form(name: str) -> None:
+    assert_closed_form(*CLOSED_FORMS[name])
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.longdouble])
+def test_what_is_not_finite(kind: Any) -> None:
+    """A row of -inf, a row with +inf or NaN, and the mean of no rows."""
+    rows = np.array([[-np.inf, -np.inf], [np.inf, 0], [np.nan, 0], [-np.inf, 0]], kind)
+    nan = np.nan
+    for op, want in (
+        ("softmax", [[nan, nan], [nan, nan], [nan, nan], [0, 1]]),
+        ("log_softmax", [[nan, nan], [nan, nan], [nan, nan], [-np.inf, 0]]),
+        ("logsumexp", [-np.inf, np.inf, nan, 0]),
+    ):
+        assert np.array_equal(value(OPS[op], {"x": rows}, LAST), want, equal_nan=True)
+    assert value(OPS["sigmoid"], {"x": np.array([np.inf, -np.inf], kind)}, {}).tolist() == [1, 0]
+    assert value(OPS["log_sigmoid"], {"x": np.array([np.inf, -np.inf], kind)}, {}).tolist() == [0, -np.inf]
+    assert np.isnan(value(OPS["cross_entropy"], {"x": np.zeros((0, 3), kind), "t": np.zeros(0, int)}, MEAN))
+    empty = {"x": np.zeros((0, 4, 3), kind), "t": np.zeros((0, 4), int)}
+    assert np.isnan(value(OPS["ragged_centroid"], empty, {"delta": kind(0.5), **MEAN}))
+
+
+def test_one_function_is_another() -> None:
+    """sigmoid(x) = softmax([x, 0])[0] and log_sigmoid(x) = log_softmax([x, 0])[0] = -cross_entropy([x, 0], 0);
+    sigmoid(x) + sigmoid(-x) = 1; log_softmax is x - logsumexp."""
+    x = np.linspace(-40, 40, 65)
+    pairs = np.stack([x, np.zeros_like(x)], -1)
+    s, ls = (tracked_value(OPS[op], {"x": x}, {}) for op in ("sigmoid", "log_sigmoid"))
+    p, lp, lse = (tracked_value(OPS[op], {"x": pairs}, LAST) for op in ("softmax", "log_softmax", "logsumexp"))
+    ce = tracked_value(OPS["cross_entropy"], {"x": pairs, "t": np.zeros(len(x), int)}, NONE)
+    assert_agree(s, p[:, 0])
+    assert_agree(ls, lp[:, 0])
+    assert_agree(ls, -ce)
+    assert_agree(s + s[::-1], A(np.ones(len(x))))
+    assert_agree(lp, A(pairs) - np.expand_dims(lse, -1))
+
+
+def assert_agree(a: Tracked, b: Tracked) -> None:
+    """Two truths, each known to a part of its own bound."""
+    assert (np.abs(a.v - b.v) <= PART * (a.full + b.full)).all()
+
+
+def test_a_common_shift_changes_nothing() -> None:
+    """Of softmax, log_softmax and cross-entropy; logsumexp moves with it. The shift is exact: a multiple of the
+    logits' last place."""
+    x = np.round(Draw("shift", "float64").normal("x", (6, 9), 3.0) * 64) / 64
+    t = np.arange(6)
+    for shift in (1024.0, -4096.0):
+        for op in ("softmax", "log_softmax"):
+            assert np.array_equal(value(OPS[op], {"x": x + shift}, LAST), value(OPS[op], {"x": x}, LAST))
+        moved, still = (value(OPS["cross_entropy"], {"x": z, "t": t}, NONE) for z in (x + shift, x))
+        assert np.array_equal(moved, still)
+        lse = tracked_value(OPS["logsumexp"], {"x": x + shift}, LAST)
+        assert_agree(lse, tracked_value(OPS["logsumexp"], {"x": x}, LAST) + shift)
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])
+def test_the_hinge_at_its_kink(kink: float) -> None:
+    """-t times the convention's value, for either label; -t before the kink, 0 beyond it."""
+    x, t = np.array([1.0, -1.0, 0.5, -0.5, 2.0, -2.0]), np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
+    dx = OPS["hinge"].vjp(np.ones(6), None, x, t, kink=kink)["x"]
+    assert dx.tolist() == [-kink, kink, -1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
+def test_the_hinge_of_nan(slope: float) -> None:
+    x, t = np.array([np.nan, np.nan]), np.array([1.0, -1.0])
+    assert np.isnan(OPS["hinge"].forward(x, t)).all()
+    dx = OPS["hinge"].vjp(np.ones(2), None, x, t, nan_margin=slope)["x"]
+    assert np.array_equal(dx, -t * slope, equal_nan=True)
+
+
+def test_the_squared_hinge_needs_no_convention_at_its_kink() -> None:
+    x, t = np.array([1.0, -1.0, 0.5, -0.5, 2.0, np.nan]), np.array([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
+    vjp = OPS["squared_hinge"].vjp
+    for nan_margin in (0.0, np.nan):
+        dx = vjp(np.ones(6), None, x, t, nan_margin=nan_margin)["x"]
+        assert np.array_equal(dx, [0, 0, -1, 1, 0, nan_margin], equal_nan=True)
+
+
+def test_the_gradient_of_infinite_margins() -> None:
+    """Far beyond the kink nothing pulls; far before it the hinge pulls as always and its square without bound."""
+    x, t = np.array([np.inf, -np.inf]), np.array([1.0, 1.0])
+    assert OPS["hinge"].vjp(np.ones(2), None, x, t)["x"].tolist() == [0, -1]
+    assert OPS["squared_hinge"].vjp(np.ones(2), None, x, t)["x"].tolist() == [0, -np.inf]
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.longdouble])
+def test_the_mean_is_the_sum_divided_by_the_rows(kind: Any) -> None:
+    """By all of them, value and gradient, in the same arithmetic: no rounding to allow for."""
+    op, draw = OPS["cross_entropy"], Draw("mean", "float64")
+    arrays = {"x": draw.normal("x", (7, 5), 3.0).astype(kind), "t": draw.integers("t", (7,), 5)}
+    none, total, mean = (value(op, arrays, {"reduction": r}) for r in ("none", "sum", "mean"))
+    assert total == none.sum(axis=0)
+    assert mean == total / 7
+    g = kind(3)
+    by_row = op.vjp(np.full(7, g / 7), none, **arrays, **NONE)["x"]
+    assert np.array_equal(op.vjp(g, mean, **arrays, **MEAN)["x"], by_row)
+
+
+# --- numbers that people printed when they asked
+
+W = np.array([[0.33669036626815796, 0.12880940735340118, 0.23446236550807953],
+              [0.23033303022384644, -1.1228563785552979, -0.18632829189300537]])  # fmt: skip
+X = np.array([
+    [-0.24825750291347504, -1.2082147598266602], [-0.4776674509048462, 0.5201311707496643],
+    [-1.3846737146377563, -0.8712361454963684], [-0.223365917801857, 1.7173614501953125],
+    [0.3188803195953369, -0.42451897263526917], [0.3057209253311157, -0.7745925188064575],
+    [-1.5575724840164185, 0.9956361055374146], [-0.8797858357429504, -0.6011420488357544],
+    [-1.2741512060165405, 2.1227850914001465], [-1.234653115272522, -0.4879138767719269],
+])  # fmt: skip
+LABELS = np.array([0, 2, 0, 0, 1, 0, 1, 1, 1, 2])
+P = np.array([0.16005908, 0.06725888, 0.10924701, 0.11384503, 0.08331395, 0.06459966, 0.1163387, 0.06519166, 0.06509037,
+              0.15505567])  # fmt: skip
+
+
+def printed(digits: int) -> float:
+    """What rounding to so many decimals hides."""
+    return 0.5 * 10.0**-digits
+
+
+def test_the_course_exercise() -> None:
+    """A linear softmax classifier, torch.manual_seed(42): loss 1.4709, dW = X^T (softmax(X W) - onehot) / N. The
+    printed dW came out of float32: each of its sums of ten products has its bound."""
+    op, arrays = OPS["cross_entropy"], {"x": X @ W, "t": LABELS}
+    assert abs(value(op, arrays, MEAN) - 1.4709) <= printed(4)
+    want = [[-0.08522901, 0.11266414, -0.02743511], [0.351029, -0.41072887, 0.05969986]]
+    half = Arithmetic("float32")
+    dx = half.store(op.vjp(half(1.0), None, half(X @ W), LABELS, **MEAN)["x"])
+    products = half(X)[:, :, None] * dx[:, None, :]
+    dw = half.store(np.sum(products, axis=0))
+    assert (np.abs(dw.v - want) <= dw.full + np.array([[printed(8)], [printed(8)]])).all()
+
+
+def test_softmax_and_cross_entropy_as_separate_layers() -> None:
+    """The probabilities of a row of ten, label 8: loss 2.73197873; the gradient for the probabilities is -1 / p there
+    where the loss does not renormalise them, 1 - 1 / p there and 1 elsewhere where it does, and for the logits, which
+    are log p here, it is p - onehot in both."""
+    x, t = np.log(P)[None], np.array([8])
+    op = OPS["cross_entropy"]
+    moved = printed(8) / P  # by this the printed p moves a logit
+    assert abs(value(op, {"x": x, "t": t}, NONE)[0] - 2.73197873) <= printed(8) + moved[8] + np.sum(P * moved)
+    dx = op.vjp(np.ones(1), None, x, t, **NONE)["x"][0]
+    by_p = dx / P
+    slack = 10 * printed(8)  # p - onehot moves with each of the ten printed p, their sum among them
+    assert (np.abs(dx - (P - np.eye(10)[8])) <= slack).all()
+    assert (np.abs(by_p - np.where(np.arange(10) == 8, -14.36325671, 1)) <= slack / P + moved / P).all()
+    assert abs(-1 / P[8] - -15.36325671) <= moved[8] / P[8]
+
+
+def test_a_sigmoid_stays_between_zero_and_one() -> None:
+    """It looked as if it did not: 2.67871968e-11 is a small number, not 2.68."""
+    s = value(OPS["sigmoid"], {"x": np.linspace(-1000, 1000, 4001)}, {})
+    assert ((s >= 0) & (s <= 1)).all()
+    x = np.log(L("2.67871968e-11"))
+    assert_closed_form("sigmoid", {"x": [x]}, {}, [np.exp(x) / (1 + np.exp(x))])
+
+
+# --- the ragged centroid loss
+
+CENTROID = OPS["ragged_centroid"]
+RAGGED = [case for case in CENTROID.cases if drawn(CENTROID, case)["x"].size <= MOST]
+each_ragged = pytest.mark.parametrize("case", RAGGED, ids=lambda case: case.name)
+
+
+def members(t: Array) -> Iterator[tuple[int, list[int]]]:
+    """Each item with each list of positions that share a label."""
+    for b in range(len(t)):
+        for label in sorted(set(t[b].tolist())):
+            yield b, [i for i in range(t.shape[1]) if t[b, i] == label]
+
+
+def centroid(x: Array, b: int, own: list[int]) -> Array:
+    total = 0 * x[b, own[0]]
+    for i in own:
+        total = total + x[b, i]
+    return total / len(own)
+
+
+def length(d: Array) -> Any:
+    return np.sqrt(sum(v * v for v in d))
+
+
+def double_loop(x: Array, t: Array, delta: Any) -> tuple[Array, Array, Array]:
+    """Losses [B], centroids [B, N, d] and d(sum of losses)/dx, word for word from the definition."""
+    loss, centroids, dx = np.zeros(len(x), x.dtype), np.zeros_like(x), np.zeros_like(x)
+    for b, own in members(t):
+        c = centroid(x, b, own)
+        pulls = []
+        for i in own:
+            r = length(x[b, i] - c)
+            h = max(r - delta, x.dtype.type(0))
+            loss[b] += h * h / len(own)
+            centroids[b, i] = c
+            pulls.append(h * (x[b, i] - c) / r if r > 0 else 0 * c)
+        for i, pull in zip(own, pulls, strict=True):
+            dx[b, i] = 2 * (pull - sum(pulls) / len(own)) / len(own)
+    return loss, centroids, dx
+
+
+def bounds_of(case: Case, g: Array) -> tuple[Tracked, Tracked, Tracked]:
+    arrays, params = as_kind(drawn(CENTROID, case), A), case.params
+    with np.errstate(all="ignore"):
+        y, c = (A.store(z) for z in CENTROID.forward(**arrays, **params))
+        dx = A.store(CENTROID.vjp(A(g), y, **arrays, **params)["x"])
+    return y, c, dx
+
+
+@each_ragged
+@pytest.mark.parametrize("kind", [np.float64, np.longdouble])
+def test_the_ragged_loss_is_the_double_loop(case: Case, kind: Any) -> None:
+    """float64 within the bound: the loop is one more implementation. Long double far within it."""
+    arrays = drawn(CENTROID, case)
+    loss, centroids, dx = double_loop(arrays["x"].astype(kind), arrays["t"], kind(case.params["delta"]))
+    mean = case.params["reduction"] == "mean"
+    items = len(loss)
+    with np.errstate(invalid="ignore"):
+        y = loss.sum() / items if mean else loss
+    want = bounds_of(case, np.ones(np.shape(y)))
+    part = 1.0 if kind is np.float64 else PART
+    for got, w in zip((y, centroids, dx / items if mean and items else dx), want, strict=True):
+        if np.isnan(w.v).any():
+            assert np.array_equal(got, w.v, equal_nan=True)
+        else:
+            assert_within(got, w, part)
+
+
+def test_the_ragged_cases_hold_every_kind_of_class() -> None:
+    """Single members, missing classes, coincident points, delta = 0 and > 0, points within delta, both reductions."""
+    arrays = [drawn(CENTROID, case) for case in RAGGED]
+    sizes = [len(own) for a in arrays for _, own in members(a["t"])]
+    assert {1, 2} <= set(sizes)
+    assert any(len(np.unique(a["t"])) < a["t"].max(initial=0) + 1 for a in arrays)
+    assert any("coincident" in case.name for case in RAGGED)
+    assert {case.params["delta"] > 0 for case in RAGGED} == {True, False}
+    assert {case.params["reduction"] for case in RAGGED} == {"none", "mean"}
+    losses = [value(CENTROID, a, case.params) for a, case in zip(arrays, RAGGED, strict=True)]
+    assert any(y.size and (y == 0).all() for y in losses)
+    assert any((y > 0).any() for y in losses)
+
+
+def test_the_mean_of_the_ragged_loss_is_over_items() -> None:
+    draw = Draw("mean", "float64")
+    arrays = {"x": draw.normal("x", (4, 9, 3)), "t": draw.integers("t", (4, 9), 3)}
+    none, mean = (value(CENTROID, arrays, {"delta": 0.25, "reduction": r}) for r in ("none", "mean"))
+    assert mean == none.sum() / 4
+    each = CENTROID.vjp(np.full(4, 0.25), none, **arrays, delta=0.25, reduction="none")["x"]
+    assert np.array_equal(CENTROID.vjp(np.float64(1), mean, **arrays, delta=0.25, reduction="mean")["x"], each)
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_singletons_and_coincident_points_pull_nothing(delta: float) -> None:
+    """Their distance to the centroid is exactly 0: no loss, and a gradient of 0, not NaN."""
+    x = np.array([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [5.0, 6.0]]])
+    t = np.array([[0, 1, 2, 2]])
+    y, c = CENTROID.forward(x, t, delta)
+    assert y.tolist() == [0]
+    assert np.array_equal(c, x)
+    assert not CENTROID.vjp(np.ones(1), y, x, t, delta)["x"].any()
+
+
+def test_two_points_by_hand() -> None:
+    """At distance 5 from the centroid each: loss (5 - delta)^2, the gradient their unit vectors times (5 - delta)."""
+    x, t = np.array([[[3.0, 4.0], [-3.0, -4.0]]]), np.array([[7, 7]])
+    for delta in (0.0, 1.0, 5.0, 6.0):
+        y, c = CENTROID.forward(x, t, delta)
+        h = max(5 - delta, 0)
+        assert y.tolist() == [h**2]
+        assert not c.any()
+        dx = tracked_vjp(CENTROID, np.ones(1), {"x": x, "t": t}, {"delta": delta})["x"]
+        assert_within(h * x / 5, dx)
+
+
+@each_ragged
+def test_the_ragged_gradient_sums_to_zero_over_a_class(case: Case) -> None:
+    """Moving a whole class moves nothing relative to its centroid; with the centroid held constant this fails."""
+    arrays = drawn(CENTROID, case)
+    g = np.ones(np.shape(value(CENTROID, arrays, case.params)))
+    dx = bounds_of(case, g)[2]
+    for b, own in members(arrays["t"]):
+        assert (np.abs(dx.v[b, own].sum(axis=0)) <= PART * dx.full[b, own].sum(axis=0)).all()
+
+
+def test_the_ragged_loss_does_not_depend_on_where_it_lies() -> None:
+    """Points on a grid of 1/64 moved by 512, exactly, all members of a class averaged exactly: bit for bit."""
+    draw = Draw("translation", "float64")
+    x = np.round(draw.normal("x", (3, 8, 2)) * 64) / 64
+    t = np.tile(np.repeat([0, 1], 4), (3, 1))  # classes of four
+    still, moved = (CENTROID.forward(z, t, 0.25) for z in (x, x + 512))
+    assert np.array_equal(still[0], moved[0])
+    assert np.array_equal(still[1] + 512, moved[1])
+    g = draw.normal("g", (3,))
+    assert np.array_equal(*(CENTROID.vjp(g, None, z, t, 0.25)["x"] for z in (x, x + 512)))
+
+
+def test_labels_are_names_and_gaps_between_them_cost_nothing() -> None:
+    """Labels up to 999,999 give what 0, 1, 2 give, bit for bit, from as many segments: none is made for a gap."""
+    draw = Draw("labels", "float64")
+    x, t = draw.normal("x", (4, 30, 3)), draw.integers("t", (4, 30), 3)
+    far = np.array([0, 1000, 999_999])[t]
+    for y, z in zip(CENTROID.forward(x, t, 0.5), CENTROID.forward(x, far, 0.5), strict=True):
+        assert np.array_equal(y, z)
+    segments, classes = ragged(far)
+    present = sum(len(np.unique(row)) for row in far)
+    assert len(segments.sizes) == len(classes.ids) == present
+    assert segments.sizes.all()
+
+
+def test_the_order_of_members_and_of_items_is_free() -> None:
+    """Up to the order of summation, for which the bound is made."""
+    draw = Draw("order", "float64")
+    x, t = draw.normal("x", (3, 12, 2)), draw.integers("t", (3, 12), 3)
+    rng = np.random.default_rng(0)
+    items, points = rng.permutation(3), rng.permutation(12)
+    params = {"delta": 0.25, "reduction": "none"}
+    want = tracked_value(CENTROID, {"x": x, "t": t}, params)
+    got = value(CENTROID, {"x": x[items][:, points], "t": t[items][:, points]}, params)
+    assert_within(got, want[items])
+
+
+# --- the same lines on every kind of number
+
+NUMBERS: dict[str, Callable[[Array], Any]] = {
+    "float64": lambda x: x,
+    "longdouble": lambda x: x.astype(np.longdouble),
+    "complex128": lambda x: x.astype(np.complex128),
+    "tracked": A,
+}
+
+
+@each_op
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_an_op_runs_on_every_kind_of_number(op: Op, kind: str) -> None:
+    """Value and gradient of every small case, of the kind that went in, and the same numbers up to the bound."""
+    make = NUMBERS[kind]
+    for case in smooth_cases(op):
+        arrays = drawn(op, case)
+        want = tracked_value(op, arrays, case.params)
+        g = cotangent(op, case, want.shape)
+        y = value(op, as_kind(arrays, make), case.params)
+        with np.errstate(all="ignore"):
+            dx = op.vjp(make(g), y, **as_kind(arrays, make), **case.params)
+        for got, w in ((y, want), (dx["x"], tracked_vjp(op, g, arrays, case.params)["x"])):
+            assert kind_of(got) == kind
+            if kind == "complex128":  # NumPy's complex log1p is log|1 + z|: only its imaginary part is accurate
+                assert np.isfinite(got).all()
+            else:
+                assert_within(got.v if kind == "tracked" else got, w)
+
+
+def kind_of(y: Any) -> str:
+    if isinstance(y, Tracked):
+        assert y.v.dtype == wide("float64")
+        return "tracked"
+    return {np.dtype(np.float64): "float64", np.dtype(np.complex128): "complex128"}.get(y.dtype, "longdouble")
