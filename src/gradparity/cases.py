@@ -17,6 +17,7 @@ from gradparity.arithmetic import fl
 from gradparity.op import FORMATS, Array, Arrays, Case, Op
 
 MASK = 2**128 - 1
+PCG64 = np.random.PCG64(0)  # its state is set before each use: making one costs more than drawing
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,9 @@ class Draw:
         """`count` random 64-bit words for this label: PCG64 started from a SHA-256 of the names and the seed."""
         digest = hashlib.sha256(f"{self.name}/{label}/{self.seed}".encode()).digest()
         state, inc = int.from_bytes(digest[:16], "little"), int.from_bytes(digest[16:], "little") | 1
-        bits = np.random.PCG64(0)
-        bits.state = {
-            "bit_generator": "PCG64",
-            "state": {"state": state, "inc": inc & MASK},
-            "has_uint32": 0,
-            "uinteger": 0,
-        }
-        return bits.random_raw(count)
+        start = {"state": state, "inc": inc & MASK}
+        PCG64.state = {"bit_generator": "PCG64", "state": start, "has_uint32": 0, "uinteger": 0}
+        return PCG64.random_raw(count)
 
     def quantised(self, x: Any) -> Array:
         """x rounded once to the dtype under test."""

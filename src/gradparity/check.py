@@ -116,7 +116,7 @@ class Run:
         if self.direction == "value":
             got = self.adapter.value(call, arrays)
             return dict(zip(self.op.checks("value"), got, strict=False))
-        g = group.cotangents(y)
+        g = cotangents(group, y)
         if self.implementation.vjp is None:
             dx = self.adapter.value_and_vjp(call, arrays, self.op.wrt, g)[1]
         else:
@@ -124,57 +124,62 @@ class Run:
             dx = dict(zip(self.op.wrt, self.adapter.value(rule, arrays | {"g": g}), strict=True))
         return {join("vjp", k): v for k, v in dx.items()}
 
-    def rows(self, group: Group, name: str) -> Iterator[tuple[int, Result]]:
-        """The row of each case of the group for this check, its verdict left open."""
+    def row_of(self, group: Group, name: str, k: int, **seen: Any) -> Result:
+        """The row of the group's k-th case for this check."""
+        case = group.cases[k]
+        cotangent = "" if group.cotangent == case.cotangents[0] else group.cotangent
         precision = str(self.implementation.precision_of(self.dtype, self.direction))
-        for k, case in enumerate(group.cases):
-            cotangent = "" if group.cotangent == case.cotangents[0] else group.cotangent
-            yield k, replace(self.row, case=case.name, check=join(name, cotangent), precision=precision)
+        row = replace(self.row, case=case.name, check=join(name, cotangent), precision=precision, **seen)
+        return replace(row, message=self.message(row, row.message)) if row.message else row
 
     def raised(self, group: Group, exception: Exception) -> Iterator[Result]:
         kind = type(exception).__name__
-        words = " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
+        words = "raised " + " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
         for name in self.op.checks(self.direction):
-            for _, row in self.rows(group, name):
-                message = self.message(row, f"raised {words}")
-                yield replace(row, status="error", reason="exception", exception=kind, message=message)
+            for k in range(len(group.cases)):
+                yield self.row_of(
+                    group, name, k, status="error", reason="exception", exception=kind, message=words
+                )  # fmt: skip
 
     def compared(self, group: Group, name: str, got: Any, want: Tracked) -> Iterator[Result]:
         form = FORMATS[self.dtype]
         mismatch = wrong_kind(got, want.v, form)
         if mismatch:
             reason, words = mismatch
-            for _, row in self.rows(group, name):
-                yield replace(row, status="fail", reason=reason, message=self.message(row, words))
+            for k in range(len(group.cases)):
+                yield self.row_of(group, name, k, status="fail", reason=reason, message=words)
             return
         ratio = ratios(got, want.v, want.full, form)
-        for k, row in self.rows(group, name):
-            yield self.verdict(row, group, name, k, *(group.part(a, k) for a in (ratio, got, want.v, want.full)))
+        for k in range(len(group.cases)):
+            parts = (group.part(a, k) for a in (ratio, got, want.v, want.full))
+            yield self.row_of(group, name, k, **self.verdict(group, name, k, *parts))
 
     def verdict(
-        self, row: Result, group: Group, name: str, k: int, ratio: Array, got: Array, want: Array, e: Array
-    ) -> Result:
+        self, group: Group, name: str, k: int, ratio: Array, got: Array, want: Array, e: Array
+    ) -> dict[str, Any]:  # fmt: skip
+        """What there is to say of one case: its worst element, and why it fails if it does."""
         if not ratio.size:
-            return replace(row, status="pass", error=0.0, ulp=0.0)
-        if (np.isinf(e) & (size(want) <= FORMATS[self.dtype].max)).all():
+            return {"status": "pass", "error": 0.0, "ulp": 0.0}
+        form = FORMATS[self.dtype]
+        if np.isinf(e).any() and (np.isinf(e) & (size(want) <= form.max)).all():
             words = "the bound is infinite at every element: nothing was judged"
-            return replace(row, status="error", reason="unbounded", message=self.message(row, words))
+            return {"status": "error", "reason": "unbounded", "message": words}
         at = np.unravel_index(np.argmax(ratio), ratio.shape)
         error = float(ratio[at])
-        seen = replace(row, error=error, at=tuple(map(int, at)), ulp=distance(got[at], want[at], FORMATS[self.dtype]),
-                       got=number(got[at], self.dtype), want=number(want[at], self.dtype, 3))  # fmt: skip
+        seen = {"status": "pass", "error": error, "at": tuple(map(int, at)), "ulp": distance(got[at], want[at], form),
+                "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3)}  # fmt: skip
         if error <= 1:
-            return replace(seen, status="pass")
+            return seen
+        words = f"{list(map(int, at)) or 'result'} = {seen['got']}, but the reference is {seen['want']}: "
         finite = bool(np.isfinite(got[at]) and np.isfinite(want[at]))
-        words = f"{list(seen.at) or 'result'} = {seen.got}, but the reference is {seen.want}: "
         if not finite:
             words += "what is not finite must be the same"
         elif e[at] == 0:
             words += "nothing is rounded here, they must be equal"
         else:
-            words += f"{error:.3g} times the allowed error ({row.precision}; {self.explain(group, name, k, seen.at)})"
-        reason = "bound" if finite else "nonfinite"
-        return replace(seen, status="fail", reason=reason, message=self.message(row, words))
+            precision = self.implementation.precision_of(self.dtype, self.direction)
+            words += f"{error:.3g} times the allowed error ({precision}; {self.explain(group, name, k, at)})"
+        return seen | {"status": "fail", "reason": "bound" if finite else "nonfinite", "message": words}
 
     def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> str:
         """The sources of error that the bound at this element is mostly made of: those without which it would be
@@ -231,6 +236,11 @@ def remembered(key: Any, make: Callable[[], T]) -> T:
     return found
 
 
+def cotangents(group: Group, y: Array) -> Array:
+    """The group's cotangent, drawn once for the framework and the reference."""
+    return remembered((id(group), "cotangents"), lambda: (group, group.cotangents(y)))[1]
+
+
 def expected(
     op: Op, implementation: Implementation, group: Group, dtype: str, direction: str, silent: str = ""
 ) -> dict[str, Tracked]:
@@ -260,7 +270,7 @@ def reference_vjp(
     a = Arithmetic(dtype, implementation.precision_of(dtype, "vjp"), silent)
     vjp = road_of(op, implementation).vjp or op.vjp
     with np.errstate(all="ignore"):
-        g, stored = a(group.cotangents(y.v)), Tracked(y.v, y.e, a)
+        g, stored = a(cotangents(group, y.v)), Tracked(y.v, y.e, a)
         dx = vjp(g, stored, **inputs(a, op, implementation, group))
         return {join("vjp", k): sound(a.store(dx[k]), op) for k in op.wrt}
 
@@ -322,9 +332,9 @@ def ratios(got: Array, want: Array, e: Array, form: Format) -> Array:
 
 def distance(got: Any, want: Any, form: Format) -> float:
     """|got - want| in units in the last place of want."""
+    if not (np.isfinite(got) and np.isfinite(want)):
+        return 0.0 if got == want or (np.isnan(got) and np.isnan(want)) else float("inf")
     with np.errstate(all="ignore"):
-        if not (np.isfinite(got) and np.isfinite(want)):
-            return 0.0 if got == want or (np.isnan(got) and np.isnan(want)) else float("inf")
         exponent = max(int(np.frexp(want)[1]), form.emin + 1) if want else form.emin + 1
         return float(abs(want.dtype.type(got) - want) / np.ldexp(want.dtype.type(1), exponent - form.bits))
 
