@@ -109,27 +109,13 @@ IMPLEMENTATIONS = (
     Implementation("softmax", "jax.nn.softmax"),
     Implementation("log_softmax", "jax.nn.log_softmax"),
     Implementation("logsumexp", "jax.nn.logsumexp", renames={"x": "a"}),
-    Implementation("cross_entropy", "gradparity.adapters.jax.cross_entropy", cross_entropy),
+    Implementation("cross_entropy", fn=cross_entropy),
     Implementation("sigmoid", "jax.nn.sigmoid"),
     Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output"),
-    Implementation(
-        "hinge",
-        "gradparity.adapters.jax.hinge_relu",
-        hinge_relu,
-        conventions={"kink": 0.0, "nan_margin": 0.0},
-        precision=SHARP,
-    ),
-    Implementation(
-        "hinge",
-        "gradparity.adapters.jax.hinge_maximum",
-        hinge_maximum,
-        conventions={"kink": 0.5, "nan_margin": 0.0},
-        precision=SHARP,
-    ),
-    Implementation(
-        "squared_hinge", "gradparity.adapters.jax.squared_hinge", squared_hinge, conventions={"nan_margin": 0.0}
-    ),
-    Implementation("ragged_centroid", "gradparity.adapters.jax.ragged_centroid", ragged_centroid),
+    Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP),
+    Implementation("hinge", fn=hinge_maximum, conventions={"kink": 0.5, "nan_margin": 0.0}, precision=SHARP),
+    Implementation("squared_hinge", fn=squared_hinge, conventions={"nan_margin": 0.0}),
+    Implementation("ragged_centroid", fn=ragged_centroid),
 )
 
 VALUE = "y = call({args})"
@@ -142,12 +128,15 @@ SHOW = {
 }  # fmt: skip
 
 ADAPTERS = (
+    Adapter("jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp, show=SHOW, process=PROCESS, default=True),
     Adapter(
-        "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp, show=SHOW, process=PROCESS, default=True
+        "jax",
+        "jit",
+        "jax",
+        IMPLEMENTATIONS,
+        partial(value, compiled=jit),
+        partial(value_and_vjp, compiled=jit),
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT},
+        process=PROCESS,
     ),
-    Adapter(
-        "jax", "jit", "jax", IMPLEMENTATIONS,
-        partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
-    ),
-)  # fmt: skip
+)

@@ -145,30 +145,13 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
 
 IMPLEMENTATIONS = (
-    Implementation(
-        "softmax", "gradparity.adapters.numpy.softmax_pure_python", softmax_pure_python,
-        unsupported=NO_GRADIENT,
-    ),
-    Implementation(
-        "cross_entropy", "gradparity.adapters.numpy.cross_entropy_loop", cross_entropy_loop, vjp=cross_entropy_loop_vjp
-    ),
-    Implementation(
-        "cross_entropy", "gradparity.adapters.numpy.cross_entropy_vectorised", cross_entropy_vectorised,
-        vjp=cross_entropy_vectorised_vjp,
-    ),
-    Implementation(
-        "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_loop", ragged_centroid_loop,
-        vjp=ragged_centroid_loop_vjp,
-    ),
-    Implementation(
-        "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_sorted", ragged_centroid_sorted,
-        road="cumulative-sums", unsupported=NO_GRADIENT,
-    ),
-    Implementation(
-        "ragged_centroid", "gradparity.adapters.numpy.ragged_centroid_one_hot", ragged_centroid_one_hot,
-        unsupported=NO_GRADIENT,
-    ),
-)  # fmt: skip
+    Implementation("softmax", fn=softmax_pure_python, unsupported=NO_GRADIENT),
+    Implementation("cross_entropy", fn=cross_entropy_loop, vjp=cross_entropy_loop_vjp),
+    Implementation("cross_entropy", fn=cross_entropy_vectorised, vjp=cross_entropy_vectorised_vjp),
+    Implementation("ragged_centroid", fn=ragged_centroid_loop, vjp=ragged_centroid_loop_vjp),
+    Implementation("ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", unsupported=NO_GRADIENT),
+    Implementation("ragged_centroid", fn=ragged_centroid_one_hot, unsupported=NO_GRADIENT),
+)
 
 ADAPTERS = (
     Adapter(

@@ -112,23 +112,12 @@ IMPLEMENTATIONS = (
     Implementation("cross_entropy", "tf.nn.sparse_softmax_cross_entropy_with_logits", cross_entropy),
     Implementation("sigmoid", "tf.sigmoid"),
     Implementation("log_sigmoid", "tf.math.log_sigmoid", road="softplus"),
-    Implementation(
-        "hinge", "gradparity.adapters.tensorflow.hinge_relu", hinge_relu,
-        conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP,
-    ),
-    Implementation(
-        "hinge", "gradparity.adapters.tensorflow.hinge_maximum", hinge_maximum,
-        conventions={"kink": 1.0, "nan_margin": 0.0}, precision=SHARP,
-    ),
-    Implementation(
-        "hinge", "gradparity.adapters.tensorflow.hinge_maximum_of_zero", hinge_maximum_of_zero,
-        conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP,
-    ),
-    Implementation(
-        "squared_hinge", "gradparity.adapters.tensorflow.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}
-    ),
-    Implementation("ragged_centroid", "gradparity.adapters.tensorflow.ragged_centroid", ragged_centroid),
-)  # fmt: skip
+    Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP),
+    Implementation("hinge", fn=hinge_maximum, conventions={"kink": 1.0, "nan_margin": 0.0}, precision=SHARP),
+    Implementation("hinge", fn=hinge_maximum_of_zero, conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP),
+    Implementation("squared_hinge", fn=squared_hinge, conventions={"nan_margin": NAN}),
+    Implementation("ragged_centroid", fn=ragged_centroid),
+)
 
 VALUE = "y = call({args})"
 VJP = "\n".join((

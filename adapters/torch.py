@@ -93,31 +93,11 @@ IMPLEMENTATIONS = (
     Implementation("cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"}),
     Implementation("sigmoid", "torch.sigmoid", renames={"x": "input"}),
     Implementation("log_sigmoid", "torch.nn.functional.logsigmoid", renames={"x": "input"}),
-    Implementation(
-        "hinge",
-        "gradparity.adapters.torch.hinge_relu",
-        hinge_relu,
-        conventions={"kink": 0.0, "nan_margin": 1.0},
-        precision=SHARP,
-    ),
-    Implementation(
-        "hinge",
-        "gradparity.adapters.torch.hinge_clamp",
-        hinge_clamp,
-        conventions={"kink": 1.0, "nan_margin": 0.0},
-        precision=SHARP,
-    ),
-    Implementation(
-        "hinge",
-        "gradparity.adapters.torch.hinge_maximum",
-        hinge_maximum,
-        conventions={"kink": 0.5, "nan_margin": 1.0},
-        precision=SHARP,
-    ),
-    Implementation(
-        "squared_hinge", "gradparity.adapters.torch.squared_hinge", squared_hinge, conventions={"nan_margin": NAN}
-    ),
-    Implementation("ragged_centroid", "gradparity.adapters.torch.ragged_centroid", ragged_centroid),
+    Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP),
+    Implementation("hinge", fn=hinge_clamp, conventions={"kink": 1.0, "nan_margin": 0.0}, precision=SHARP),
+    Implementation("hinge", fn=hinge_maximum, conventions={"kink": 0.5, "nan_margin": 1.0}, precision=SHARP),
+    Implementation("squared_hinge", fn=squared_hinge, conventions={"nan_margin": NAN}),
+    Implementation("ragged_centroid", fn=ragged_centroid),
 )
 
 VALUE = "y = call({args})"
@@ -129,8 +109,14 @@ SHOW = {
 
 ADAPTERS = (
     Adapter(
-        "torch", "eager", "torch", IMPLEMENTATIONS, value, value_and_vjp,
+        "torch",
+        "eager",
+        "torch",
+        IMPLEMENTATIONS,
+        value,
+        value_and_vjp,
         show=SHOW,
-        process=ONE_THREAD, default=True,
+        process=ONE_THREAD,
+        default=True,
     ),
-)  # fmt: skip
+)

@@ -25,7 +25,8 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THRE
 class Implementation:
     """One function of a framework that claims to compute an operation.
 
-    api: its name as a user types it; where fn is None it is looked up by that name
+    api: its name as a user types it; where fn is None it is looked up by that name, and a composition of our own,
+        which has no such name, is called by its dotted name in the adapter module
     renames: our argument -> theirs
     conventions: the values of the operation's conventions that it takes
     road: name in the operation's roads, where it takes another formula
@@ -35,7 +36,7 @@ class Implementation:
     """
 
     op: str
-    api: str
+    api: str = ""
     fn: Fn | None = None
     renames: Mapping[str, str] = field(default_factory=dict)
     conventions: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +44,10 @@ class Implementation:
     precision: Mapping[str, Precision] = field(default_factory=dict)
     vjp: Fn | None = None
     unsupported: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.api and self.fn is not None:
+            object.__setattr__(self, "api", f"{self.fn.__module__}.{self.fn.__qualname__}")
 
     def precision_of(self, dtype: str, direction: str) -> Precision:
         return first_match(self.precision, f"{dtype}/{direction}", Precision())
