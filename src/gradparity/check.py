@@ -256,6 +256,7 @@ def expected(
 def reference_value(
     op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
 ) -> dict[str, Tracked]:  # fmt: skip
+    refuse_flush_to_zero()
     a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
     forward = road_of(op, implementation).forward or op.forward
     with np.errstate(all="ignore"):
@@ -280,6 +281,17 @@ def road_of(op: Op, implementation: Implementation) -> Road:
     if implementation.road and implementation.road not in op.roads:
         raise GradparityError(nearest(implementation.road, sorted(op.roads), f"road of {op.name}"))
     return op.roads.get(implementation.road, Road())
+
+
+def refuse_flush_to_zero() -> None:
+    """The processor's flush-to-zero mode belongs to the thread, NumPy's arithmetic included: the reference would be
+    wrong wherever it underflows, and agree with what is wrong in the same way."""
+    smallest = np.array([5e-324])
+    if not (smallest * 1.0 > 0).all():
+        raise GradparityError(
+            "flush-to-zero is on in this thread, so the reference would be wrong: switch it off "
+            "(torch.set_flush_denormal(True) or a library built with -ffast-math may have switched it on)"
+        )
 
 
 def inputs(a: Arithmetic, op: Op, implementation: Implementation, group: Group) -> dict[str, Any]:

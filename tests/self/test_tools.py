@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -473,6 +474,29 @@ def test_check_function_gives_a_result_for_each_case_and_check() -> None:
 def test_assert_conforms_refuses_what_it_does_not_know(options: dict[str, Any], words: str) -> None:
     with pytest.raises(GradparityError, match=words):
         gradparity.assert_conforms(right, **({"op": "sigmoid", "framework": "numpy", "vjp": right_vjp} | options))
+
+
+# --- the oracle
+
+FLUSH_TO_ZERO = """
+import ctypes, ctypes.util
+import gradparity, numpy as np
+libm = ctypes.CDLL(ctypes.util.find_library("m"))
+environment = (ctypes.c_uint32 * 8)()  # fenv_t of glibc on x86-64: the last word is MXCSR
+libm.fegetenv(environment)
+environment[7] |= 0x8040  # flush to zero, denormals are zero
+libm.fesetenv(environment)
+try:
+    gradparity.check_function(lambda x: 1 / (1 + np.exp(-x)), op="sigmoid", framework="numpy", select="*/scale-1/value")
+except gradparity.GradparityError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="sets the processor's mode as glibc on x86-64 keeps it")
+def test_the_oracle_refuses_to_run_with_flush_to_zero() -> None:
+    output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", FLUSH_TO_ZERO], text=True)
+    assert output.startswith("flush-to-zero is on in this thread")
 
 
 # --- small things
