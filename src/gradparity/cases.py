@@ -32,7 +32,7 @@ class Draw:
         """`count` random 64-bit words for this label: PCG64 started from a SHA-256 of the names and the seed."""
         digest = hashlib.sha256(f"{self.name}/{label}/{self.seed}".encode()).digest()
         state, inc = int.from_bytes(digest[:16], "little"), int.from_bytes(digest[16:], "little") | 1
-        start = {"state": state, "inc": inc & MASK}
+        start: Any = {"state": state, "inc": inc & MASK}
         PCG64.state = {"bit_generator": "PCG64", "state": start, "has_uint32": 0, "uinteger": 0}
         return PCG64.random_raw(count)
 

@@ -164,13 +164,13 @@ class Run:
         if np.isinf(e).any() and (np.isinf(e) & (size(want) <= form.max)).all():
             words = "the bound is infinite at every element: nothing was judged"
             return {"status": "error", "reason": "unbounded", "message": words}
-        at = np.unravel_index(np.argmax(ratio), ratio.shape)
+        at = tuple(map(int, np.unravel_index(np.argmax(ratio), ratio.shape)))
         error = float(ratio[at])
-        seen = {"status": "pass", "error": error, "at": tuple(map(int, at)), "ulp": distance(got[at], want[at], form),
+        seen = {"status": "pass", "error": error, "at": at, "ulp": distance(got[at], want[at], form),
                 "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3)}  # fmt: skip
         if error <= 1:
             return seen
-        words = f"{list(map(int, at)) or 'result'} = {seen['got']}, but the reference is {seen['want']}: "
+        words = f"{list(at) or 'result'} = {seen['got']}, but the reference is {seen['want']}: "
         finite = bool(np.isfinite(got[at]) and np.isfinite(want[at]))
         if not finite:
             words += "what is not finite must be the same"
