@@ -179,6 +179,8 @@ class Run:
         else:
             precision = self.implementation.precision_of(self.dtype, self.direction)
             words += f"{error:.3g} times the allowed error ({precision}; {self.explain(group, name, k, at)})"
+        declared = ", ".join(f"{k}={v}" for k, v in self.implementation.declared(self.op).items())
+        words += f"; declared {declared}" if declared else ""
         return seen | {"status": "fail", "reason": "bound" if finite else "nonfinite", "message": words}
 
     def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> str:

@@ -717,7 +717,9 @@ def test_twice_the_error_is_twice_the_factor_and_twice_the_units_in_the_last_pla
 
 def test_where_nothing_is_rounded_the_message_says_so() -> None:
     row = broken("hinge", lambda y, kw: y + y.dtype.type(2**-20), "kink")
-    assert row.message.endswith("but the reference is 0: nothing is rounded here, they must be equal")
+    assert row.message.endswith(
+        "but the reference is 0: nothing is rounded here, they must be equal; declared kink=0.0, nan_margin=0.0"
+    )
     assert row.error == np.inf
 
 
