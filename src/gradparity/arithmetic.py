@@ -94,7 +94,7 @@ class Arithmetic:
 
     def __call__(self, x: Any) -> Tracked:
         """An input: exact, except that a subnormal number may be read as zero."""
-        v = np.asarray(np.asarray(x), dtype=wide(self.dtype))
+        v = np.asarray(x, dtype=wide(self.dtype))
         m = size(v)
         subnormal = (m > 0) & (m < self.inner.tiny)
         return Tracked(v, np.where(subnormal, m, 0.0) if subnormal.any() else EXACTLY, self)

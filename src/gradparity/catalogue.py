@@ -135,7 +135,7 @@ def items(selection: Selection, among: Iterable[Adapter] | None = None) -> list[
 def profiles(chosen: Iterable[Adapter]) -> list[tuple[dict[str, str], list[Adapter]]]:
     """Adapters by the environment variables that their process needs: those that do not contradict share one."""
     found: list[tuple[dict[str, str], list[Adapter]]] = []
-    for adapter in chosen:
+    for adapter in dict.fromkeys(chosen):
         for variables, members in found:
             if all(variables.get(k, v) == v for k, v in adapter.process.items()):
                 variables.update(adapter.process)

@@ -94,11 +94,11 @@ def run(workers: str, output: str, known_failures: tuple[str, ...], **options: A
     console = Console(highlight=False, soft_wrap=False)
     path = Path(output)
     with results.Writer(path) as writer:
-        writer.line(results.header(asdict(selection), catalogue.versions(items), planned))
         found = results.Run(results.header(asdict(selection), catalogue.versions(items), planned))
+        writer.line(found.header)
         codes = [
             one_process(variables, adapters, selection, workers, known_failures, writer, found, console)
-            for variables, adapters in catalogue.profiles(dict.fromkeys(item.adapter for item in items))
+            for variables, adapters in catalogue.profiles(item.adapter for item in items)
         ]
         complete = len(found.rows) == planned and all(codes)
         writer.close(found.footer.get("seconds", {}), complete)

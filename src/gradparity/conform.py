@@ -8,6 +8,7 @@ from typing import Any
 from gradparity.adapter import Adapter, Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection, adapters
+from gradparity.check import road_of
 from gradparity.op import GradparityError, Result, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
@@ -86,13 +87,12 @@ def items_of(
 ) -> list[Item]:  # fmt: skip
     selection = Selection((framework,), dtype=tuple(dtypes), op=(op,), select=select, seed=seed)
     adapter = adapter_of(framework, mode, device)
-    if road and road not in OPS[op].roads:
-        raise GradparityError(nearest(road, sorted(OPS[op].roads), f"road of {op}"))
     implementation = Implementation(
         op, getattr(fn, "__qualname__", repr(fn)).replace("/", "."), fn, conventions=conventions or {}, road=road,
         precision={"*": Precision(precision)}, vjp=vjp,
     )  # fmt: skip
     implementation.declared(OPS[op])
+    road_of(OPS[op], implementation)
     found = [
         Item(OPS[op], implementation, adapter, dtype, direction, selection)
         for dtype in dtypes

@@ -46,7 +46,7 @@ class Plan:
 
     @cached_property
     def items(self) -> dict[str, Item]:
-        return {item.id: item for item in catalogue.items(self.selection, unique(self.profile[1]))}
+        return {item.id: item for item in catalogue.items(self.selection, self.profile[1])}
 
     @cached_property
     def deselected(self) -> list[str]:
@@ -62,10 +62,6 @@ class Plan:
         entries = known_failures.applicable([*sorted(files), *self.known_files], versions)
         known_failures.must_match(entries, (row for item in everything for row in item.rows))
         return entries
-
-
-def unique(chosen: list[Adapter]) -> list[Adapter]:
-    return list(dict.fromkeys(chosen))
 
 
 PLAN = pytest.StashKey[Plan]()

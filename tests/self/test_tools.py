@@ -129,6 +129,21 @@ def test_another_seed_draws_other_inputs() -> None:
     assert not np.array_equal(first, second)
 
 
+def test_a_case_of_the_same_name_is_another_case() -> None:
+    """What is remembered of one is not taken for the other."""
+    from gradparity.op import Case
+
+    item = catalogue.items(Selection(("numpy",), op=("cross_entropy",)))[0]
+    seen = set()
+    for x in (1.0, 2.0):
+        inputs = {"x": np.array([[x, 0.0]]), "t": np.zeros(1, np.int64)}
+        case = Case("same", lambda draw, inputs=inputs: inputs, {"reduction": "none"})
+        (row,) = check(item.op, item.implementation, item.adapter, "float64", "value", (case,))
+        assert row.status == "pass"
+        seen.add(row.want)
+    assert len(seen) == 2
+
+
 def test_a_case_without_rows_is_evaluated_alone() -> None:
     from gradparity.cases import groups
 
