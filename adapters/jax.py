@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
-from gradparity.arithmetic import Precision
+from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.op import Array, Arrays, GradparityError
 
 
@@ -103,20 +104,41 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     return loss if reduction == "none" else jnp.mean(loss), c[ids].reshape(x.shape)
 
 
-SHARP = {"*": Precision(sharp=True)}
+ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
+see https://github.com/jax-ml/jax/issues/40409"
 
 IMPLEMENTATIONS = (
-    Implementation("softmax", "jax.nn.softmax"),
-    Implementation("log_softmax", "jax.nn.log_softmax"),
-    Implementation("logsumexp", "jax.nn.logsumexp", renames={"x": "a"}),
-    Implementation("cross_entropy", fn=cross_entropy),
-    Implementation("sigmoid", "jax.nn.sigmoid"),
-    Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output"),
-    Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP),
-    Implementation("hinge", fn=hinge_maximum, conventions={"kink": 0.5, "nan_margin": 0.0}, precision=SHARP),
-    Implementation("squared_hinge", fn=squared_hinge, conventions={"nan_margin": 0.0}),
-    Implementation("ragged_centroid", fn=ragged_centroid),
-)
+    Implementation(
+        "softmax", "jax.nn.softmax",
+        precision={
+            "*float16/value/*": STEPWISE, "*float16/vjp/digits*": Precision("C", finding=ADDS_16_BITS),
+            "*float16/vjp/*": Precision("B"),
+        },
+    ),
+    Implementation(
+        "log_softmax", "jax.nn.log_softmax", road="quotient",
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS)},
+        unsupported=dict.fromkeys(
+            ("bfloat16/vjp/classes-32000", "bfloat16/vjp/classes-1000-equal"),
+            "as many terms added up in 8 bits have no bound: there is nothing to judge",
+        ),
+    ),
+    Implementation(
+        "logsumexp", "jax.nn.logsumexp", renames={"x": "a"}, road="quotient", precision={"*float16/*": STEPWISE}
+    ),
+    Implementation("cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}),
+    Implementation("sigmoid", "jax.nn.sigmoid", precision={"*float16/*": STEPWISE}),
+    Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output", precision={"*float16/*": STEPWISE}),
+    Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision={"*": FUSED}),
+    Implementation("hinge", fn=hinge_maximum, conventions={"kink": 0.5, "nan_margin": 0.0}, precision={"*": FUSED}),
+    Implementation(
+        "squared_hinge", fn=squared_hinge, conventions={"nan_margin": 0.0}, precision={"*float16/*": STEPWISE}
+    ),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid,
+        precision={"*float16/value/*": Precision("C", sharp=True), "*float16/vjp/*": STEPWISE},
+    ),
+)  # fmt: skip
 
 VALUE = "y = call({args})"
 VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"
@@ -127,16 +149,15 @@ SHOW = {
     "tensor": "jax.numpy.asarray({})", "value": VALUE, "vjp": VJP,
 }  # fmt: skip
 
+KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
+
 ADAPTERS = (
-    Adapter("jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp, show=SHOW, process=PROCESS, default=True),
     Adapter(
-        "jax",
-        "jit",
-        "jax",
-        IMPLEMENTATIONS,
-        partial(value, compiled=jit),
-        partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT},
-        process=PROCESS,
+        "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
+        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES,
     ),
-)
+    Adapter(
+        "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, known_failures=KNOWN_FAILURES,
+    ),
+)  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
-from gradparity.arithmetic import Precision
+from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.op import Array, Arrays
 
 
@@ -18,9 +18,10 @@ def to_framework(a: Array) -> Any:
 
 
 def to_numpy(x: Any) -> Array:
+    """By way of x.numpy(): NumPy cannot convert a bfloat16 scalar tensor itself."""
     import numpy as np
 
-    return np.asarray(x)
+    return np.asarray(x.numpy())
 
 
 def value(fn: Fn, arrays: Arrays, compiled: Any = lambda f: f) -> tuple[Array, ...]:
@@ -103,21 +104,61 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
 
 
 NAN = float("nan")
-SHARP = {"*": Precision(sharp=True)}
+F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
+F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
+F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
+BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in float32"
+TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place in bfloat16"
 
 IMPLEMENTATIONS = (
-    Implementation("softmax", "tf.nn.softmax", renames={"x": "logits"}),
-    Implementation("log_softmax", "tf.nn.log_softmax", renames={"x": "logits"}),
-    Implementation("logsumexp", "tf.reduce_logsumexp", renames={"x": "input_tensor"}),
-    Implementation("cross_entropy", "tf.nn.sparse_softmax_cross_entropy_with_logits", cross_entropy),
-    Implementation("sigmoid", "tf.sigmoid"),
-    Implementation("log_sigmoid", "tf.math.log_sigmoid", road="softplus"),
-    Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision=SHARP),
-    Implementation("hinge", fn=hinge_maximum, conventions={"kink": 1.0, "nan_margin": 0.0}, precision=SHARP),
-    Implementation("hinge", fn=hinge_maximum_of_zero, conventions={"kink": 0.0, "nan_margin": 1.0}, precision=SHARP),
-    Implementation("squared_hinge", fn=squared_hinge, conventions={"nan_margin": NAN}),
-    Implementation("ragged_centroid", fn=ragged_centroid),
-)
+    Implementation(
+        "softmax", "tf.nn.softmax", renames={"x": "logits"},
+        precision={
+            "float16/value/*": Precision("B", finding=F16_SOFTMAX), "bfloat16/value/*": FUSED,
+            "bfloat16/vjp/*": STEPWISE, "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS),
+        },
+    ),
+    Implementation(
+        "log_softmax", "tf.nn.log_softmax", renames={"x": "logits"},
+        precision={
+            "*float16/value/*": Precision("B"), "bfloat16/vjp/*": STEPWISE,
+            "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS),
+        },
+    ),
+    Implementation(
+        "logsumexp", "tf.reduce_logsumexp", renames={"x": "input_tensor"},
+        precision={"bfloat16/value/*": STEPWISE, "*float16/*": Precision("B")},
+    ),
+    Implementation(
+        "cross_entropy", "tf.nn.sparse_softmax_cross_entropy_with_logits", cross_entropy,
+        precision={
+            "float16/value/mean-*": Precision("B", finding=F16_SUM),
+            "float16/value/sum-*": Precision("B", finding=F16_SUM),
+            "float16/value/*": Precision("A"),
+            "float16/vjp/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
+        },
+    ),
+    Implementation("sigmoid", "tf.sigmoid", precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE}),
+    Implementation(
+        "log_sigmoid", "tf.math.log_sigmoid", road="softplus",
+        precision={
+            "bfloat16/value/*": Precision("B", ulps={"log1p": 4.5}, finding=TRUNCATED),
+            "float16/value/*": Precision("B"), "*float16/vjp/*": STEPWISE,
+        },
+    ),
+    Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision={"*": FUSED}),
+    Implementation("hinge", fn=hinge_maximum, conventions={"kink": 1.0, "nan_margin": 0.0}, precision={"*": FUSED}),
+    Implementation(
+        "hinge", fn=hinge_maximum_of_zero, conventions={"kink": 0.0, "nan_margin": 1.0}, precision={"*": FUSED}
+    ),
+    Implementation(
+        "squared_hinge", fn=squared_hinge, conventions={"nan_margin": NAN}, precision={"*float16/*": STEPWISE}
+    ),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid,
+        precision={"*float16/value/*": Precision("C", sharp=True), "*float16/vjp/*": STEPWISE},
+    ),
+)  # fmt: skip
 
 VALUE = "y = call({args})"
 VJP = "\n".join((

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradparity.arithmetic import stationary
-from gradparity.op import Array, Arrays, Op
+from gradparity.op import Array, Arrays, Op, Road
 from gradparity.reference.along_axis import CASES, other_axis
 
 
@@ -24,4 +24,13 @@ def log_softmax_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
     return {"x": g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)}
 
 
-OP = Op("log_softmax", log_softmax, log_softmax_vjp, CASES, batch_axis=other_axis)
+def vjp_by_quotient(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
+    """p from the exponentials of the forward: g - e (sum(g) / sum(e)), as differentiating step by step gives it."""
+    e = np.exp(x - stationary(np.max(x, axis=axis, keepdims=True)))
+    return {"x": g - e * (np.sum(g, axis=axis, keepdims=True) / np.sum(e, axis=axis, keepdims=True))}
+
+
+OP = Op(
+    "log_softmax", log_softmax, log_softmax_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)},
+    batch_axis=other_axis,
+)  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gradparity.arithmetic import stationary
-from gradparity.op import Array, Arrays, Op
+from gradparity.op import Array, Arrays, Op, Road
 from gradparity.reference.along_axis import CASES, other_axis
 
 
@@ -16,9 +16,14 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
     is the result, and no difference with it is taken.
     Source: Blanchard, Higham & Higham (2021), eq. (1.2).
     """
+    m = shift(x, axis)
+    return np.squeeze(m + np.log(np.sum(np.exp(x - m), axis=axis, keepdims=True)), axis)
+
+
+def shift(x: Array, axis: int) -> Array:
+    """The maximum along the axis, 0 where it is infinite or NaN."""
     m = np.max(x, axis=axis, keepdims=True)
-    finite = stationary(np.where(np.isfinite(m), m, 0.0))
-    return np.squeeze(finite + np.log(np.sum(np.exp(x - finite), axis=axis, keepdims=True)), axis)
+    return stationary(np.where(np.isfinite(m), m, 0.0))
 
 
 def logsumexp_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
@@ -26,4 +31,12 @@ def logsumexp_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
     return {"x": np.expand_dims(g, axis) * np.exp(x - np.expand_dims(y, axis))}
 
 
-OP = Op("logsumexp", logsumexp, logsumexp_vjp, CASES, batch_axis=other_axis)
+def vjp_by_quotient(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
+    """The softmax from the exponentials of the forward: e (g / sum(e)), as differentiating step by step gives it."""
+    e = np.exp(x - shift(x, axis))
+    return {"x": e * (np.expand_dims(g, axis) / np.sum(e, axis=axis, keepdims=True))}
+
+
+OP = Op(
+    "logsumexp", logsumexp, logsumexp_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)}, batch_axis=other_axis
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradparity.arithmetic import mean
 from gradparity.op import Array
 
 
@@ -11,8 +12,7 @@ def reduced(loss: Array, reduction: str) -> Array:
     """loss, its sum, or its mean (sum / count).  loss: [N] -> [N] or a scalar."""
     if reduction == "none":
         return loss
-    total = np.sum(loss, axis=0)
-    return total if reduction == "sum" else total / loss.shape[0]
+    return np.sum(loss, axis=0) if reduction == "sum" else mean(loss)
 
 
 def spread_back(g: Array, reduction: str, count: int) -> Array:

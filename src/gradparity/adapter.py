@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, TypeVar
 
 from gradparity.arithmetic import Precision
-from gradparity.op import Array, Arrays, GradparityError, Op, nearest, outputs
+from gradparity.op import Array, Arrays, Case, GradparityError, Op, nearest, outputs
 
 Fn = Callable[..., Any]
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Implementation:
     renames: our argument -> theirs
     conventions: the values of the operation's conventions that it takes
     road: name in the operation's roads, where it takes another formula
-    precision: "dtype/direction" glob -> Precision; what no glob matches is class A, loose
+    precision: "dtype/direction/case" glob -> Precision; what no glob matches is class A, loose
     vjp: its gradient, where the framework has no autograd: vjp(g, y, **arrays, **params) -> {argument: gradient}
     unsupported: "dtype/direction/case" glob -> why there is nothing to check
     """
@@ -49,8 +49,21 @@ class Implementation:
         if not self.api and self.fn is not None:
             object.__setattr__(self, "api", f"{self.fn.__module__}.{self.fn.__qualname__}")
 
-    def precision_of(self, dtype: str, direction: str) -> Precision:
-        return first_match(self.precision, f"{dtype}/{direction}", Precision())
+    def precision_of(self, dtype: str, direction: str, case: str = "") -> Precision:
+        return first_match(self.precision, f"{dtype}/{direction}/{case}", Precision())
+
+    def by_precision(self, dtype: str, cases: Iterable[Case]) -> Iterator[tuple[Implementation, tuple[Case, ...]]]:
+        """The cases that are computed with the same precision, and this implementation as it is for them."""
+
+        def table(case: str) -> dict[str, Precision]:
+            return {f"*/{d}/*": self.precision_of(dtype, d, case) for d in ("value", "vjp")}
+
+        piles: dict[str, list[Case]] = {}
+        for case in cases:
+            piles.setdefault(repr(table(case.name)), []).append(case)
+        for members in piles.values():
+            own = table(members[0].name)
+            yield self if own == table("") else replace(self, precision=own), tuple(members)
 
     def why_unsupported(self, dtype: str, direction: str, case: str) -> str:
         return first_match(self.unsupported, f"{dtype}/{direction}/{case}", "")

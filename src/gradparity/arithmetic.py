@@ -39,11 +39,14 @@ class Precision:
         accumulated in float32; C, sums accumulated in the dtype too. They differ for 16 bits only
     sharp: it takes exactly the steps of the reference, so that the monotonicity of rounding bounds each of them
     ulps: accuracy of its library functions where it is not that of ULPS
+    finding: why this class is wider than that of another dtype or case of the same function, which is a defect of
+        the framework: what it does there, with a link or the numbers
     """
 
     cls: str = "A"
     sharp: bool = False
     ulps: Mapping[str, float] = field(default_factory=dict)
+    finding: str = ""
 
     def __post_init__(self) -> None:
         if self.cls not in CLASSES:
@@ -53,6 +56,10 @@ class Precision:
 
     def __str__(self) -> str:
         return "class " + self.cls + (" sharp" if self.sharp else "")
+
+
+FUSED = Precision("A", sharp=True)
+STEPWISE = Precision("B", sharp=True)
 
 
 def wide(dtype: str) -> Any:
@@ -88,9 +95,11 @@ class Arithmetic:
         return 2 * float(np.finfo(wide(self.dtype)).eps)
 
     def ulps(self, name: str) -> float:
-        """16-bit library functions are computed in float32 and then rounded; a reciprocal may be rounded too."""
-        ulps = {**ULPS, **self.precision.ulps}.get(name, 0.5)
-        return min(ulps, 0.505) if self.inner.bits < 24 and name != "divide" else ulps
+        """16-bit library functions are computed in float32 and then rounded, unless something else is declared; a
+        reciprocal may be rounded too."""
+        ulps = ULPS.get(name, 0.5)
+        usual = min(ulps, 0.505) if self.inner.bits < 24 and name != "divide" else ulps
+        return self.precision.ulps.get(name, usual)
 
     def __call__(self, x: Any) -> Tracked:
         """An input: exact, except that a subnormal number may be read as zero."""
@@ -404,6 +413,14 @@ EXACT: Mapping[Any, Callable[..., Tracked]] = {
 
 
 def total(a: Arithmetic, x: Any, axis: Any = None, keepdims: bool = False) -> Tracked:
+    """A sum, rounded to the format of intermediate results if it was accumulated in another."""
+    y = accumulated(a, x, axis)
+    axes = tuple(range(x.ndim)) if axis is None else axis
+    y = a.rounded("sum", y.v, y.e, (y,)) if a.accumulator != a.inner else y
+    return y if keepdims else Tracked(np.squeeze(y.v, axes), np.squeeze(y.full, axes), a)
+
+
+def accumulated(a: Arithmetic, x: Any, axis: Any = None) -> Tracked:
     """A sum in any order, of n terms of size m_i = |x_i| + e_i, A = sum m_i.
 
     One addition errs by at most u |result|, and by no more than its smaller operand (returning the other operand is
@@ -436,9 +453,7 @@ def total(a: Arithmetic, x: Any, axis: Any = None, keepdims: bool = False) -> Tr
         e = moved_by + loss + np.minimum((n - 1) * a.own * big if n else 0.0, own)
         over = np.isnan(e) | (big + own > form.max)
         e = np.where(np.isfinite(v), np.where(over, np.inf, e), np.where(np.isinf(moved_by) & ~np.isnan(v), np.inf, 0))
-    y = Tracked(v, e, a)
-    y = a.rounded("sum", v, e, (y,)) if form != a.inner else Tracked(v, a.settled(v, e, form, (y,)), a)
-    return y if keepdims else Tracked(np.squeeze(y.v, axes), np.squeeze(y.full, axes), a)
+    return Tracked(v, a.settled(v, e, form, (Tracked(v, e, a),)), a)
 
 
 def running_total(a: Arithmetic, x: Tracked, axis: int) -> Tracked:
@@ -499,6 +514,22 @@ def stationary(x: Array) -> Array:
     """x as a constant: for a quantity whose choice cannot change the result (the shift of softmax). It carries no
     error, and its derivative is 0: the imaginary part of a complex step is dropped."""
     return Tracked(x.v, EXACTLY, x.a) if isinstance(x, Tracked) else x.real
+
+
+def mean(x: Array, axis: int = 0) -> Array:
+    """sum / count as one operation, which divides before the sum leaves the accumulator: what overflows the format
+    only as a sum is bounded.  With |s^ - s| <= e_s, s^/n is wrong by e_s/n; dividing by n, or multiplying by a rounded
+    1/n, adds 2 u of the accumulator (see divide_rule), and rounding to the format, if it is another, comes last."""
+    n = x.shape[axis]
+    if not isinstance(x, Tracked):
+        return np.sum(x, axis=axis) / n
+    a, s = x.a, accumulated(x.a, x, axis)
+    with np.errstate(all="ignore"):
+        v, e = np.squeeze(s.v / n, axis), np.squeeze(s.full / n, axis)
+        if a.accumulator == a.inner:
+            return a.rounded("divide", v, e, (Tracked(v, e, a), wrap(a, n)))
+        e = e + (0.0 if a.silent == "divide" else 2 * a.accumulator.unit * (size(v) + e))
+        return a.rounded("sum", v, e, (Tracked(v, e, a),))
 
 
 def once(f: Callable[[Any], Any], x: Array) -> Array:

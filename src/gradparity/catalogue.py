@@ -12,10 +12,10 @@ from typing import Any
 
 from gradparity.adapter import Adapter, Implementation
 from gradparity.check import check
-from gradparity.op import DIRECTIONS, Case, GradparityError, Op, Result, nearest
+from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
 
-DTYPES = ("float64", "float32")
+DTYPES = tuple(FORMATS)
 
 
 @cache

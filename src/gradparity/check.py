@@ -54,8 +54,9 @@ def check(
     run = Run(op, implementation, adapter, dtype, direction, seed, row)
     rows = [result for case in cases for result in run.unsupported(case)]
     absent = {result.case for result in rows}
-    for group in grouped(op, dtype, tuple(c for c in cases if c.name not in absent), seed, direction):
-        rows += run.judged(group)
+    for uniform, members in implementation.by_precision(dtype, (c for c in cases if c.name not in absent)):
+        for group in grouped(op, dtype, members, seed, direction):
+            rows += replace(run, implementation=uniform).judged(group)
     return rows
 
 

@@ -570,3 +570,21 @@ def test_an_item_that_ended_without_rows_gives_an_error_for_each() -> None:
     rows = item.unjudged("crash", "worker gw0 crashed")
     assert [row.id for row in rows] == item.rows
     assert {(row.status, row.reason) for row in rows} == {("error", "crash")}
+
+
+# --- precision
+
+
+def test_the_findings_of_the_adapters_are_the_declarations_that_are_wider_than_a_sibling() -> None:
+    """A function that rounds more in one 16-bit dtype, or along one axis, than in another is a finding: it says why."""
+    for adapter in catalogue.adapters():
+        for implementation in adapter.implementations:
+            for direction in ("value", "vjp"):
+                declared = [
+                    implementation.precision_of(dtype, direction, case.name)
+                    for dtype in ("bfloat16", "float16")
+                    for case in OPS[implementation.op].cases
+                ]
+                narrowest = min(p.cls for p in declared)
+                silent = {str(p) for p in declared if p.cls > narrowest and not p.finding}
+                assert not silent, f"{adapter.name} {implementation.api} {direction}: {silent} beside class {narrowest}"
