@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gradparity.arithmetic import stationary
-from gradparity.op import Array, Arrays, Op
-from gradparity.reference.along_axis import CASES, other_axis
+from gradparity.op import Array, Arrays, Invariant, Op
+from gradparity.reference import log_softmax
+from gradparity.reference.along_axis import CASES, FINITE, other_axis
+from gradparity.reference.invariants import far, permutation
 
 
 def logsumexp(x: Array, axis: int = -1) -> Array:
@@ -26,4 +30,31 @@ def logsumexp_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
     return {"x": np.expand_dims(g, axis) * np.exp(x - np.expand_dims(y, axis))}
 
 
-OP = Op("logsumexp", logsumexp, logsumexp_vjp, CASES, batch_axis=other_axis)
+def at_least_the_maximum(f: Any, x: Array, axis: int) -> Array:
+    return np.minimum(f(x=x, axis=axis) - np.max(x, axis=axis), 0)
+
+
+def shift(f: Any, x: Array, axis: int) -> Array:
+    """f(x + c) = f(x) + c."""
+    return f(x=x + far(f), axis=axis) - far(f) - f(x=x, axis=axis)
+
+
+def normalises(f: Any, log_softmax: Any, x: Array, axis: int) -> Array:
+    """log_softmax(x) = x - f(x)."""
+    return x - np.expand_dims(f(x=x, axis=axis), axis) - log_softmax(x=x, axis=axis)
+
+
+def gradient_sums_to_cotangent(f: Any, g: Array, x: Array, axis: int) -> Array:
+    """f(x + c) = f(x) + c, so its gradient sums to 1."""
+    return np.sum(f.vjp(g, x=x, axis=axis)["x"], axis=axis) - g
+
+
+INVARIANTS = (
+    Invariant("at-least-the-maximum", at_least_the_maximum, FINITE, exact=True),
+    Invariant("shift", shift, ("coarse",)),
+    Invariant("permutation", permutation, FINITE),
+    Invariant("normalises", normalises, FINITE, other=log_softmax.OP),
+    Invariant("gradient-sums-to-cotangent", gradient_sums_to_cotangent, (*FINITE, "axis-0"), "vjp"),
+)
+
+OP = Op("logsumexp", logsumexp, logsumexp_vjp, CASES, batch_axis=other_axis, invariants=INVARIANTS)
