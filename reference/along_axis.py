@@ -36,3 +36,6 @@ CASES = (
         for layout in ("transposed", "strided", "reversed")
     ),
 )
+
+# Where invariants are looked at: one shape, and one along another axis, since a framework compiles for each.
+FINITE = ("coarse", "scale-10", "dominant-20", "near-ties")

@@ -9,8 +9,11 @@ import numpy as np
 
 from gradparity.arithmetic import stationary
 from gradparity.cases import LOGITS, Draw, dominant, logits
-from gradparity.op import Array, Arrays, Case, Op, Road
+from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
+from gradparity.reference.along_axis import FINITE
 from gradparity.reference.digits import digits_labels, digits_logits
+from gradparity.reference.invariants import gradient_sums_to_zero, nonnegative, shift, turned
+from gradparity.reference.log_softmax import OP as LOG_SOFTMAX
 from gradparity.reference.log_softmax import log_softmax
 from gradparity.reference.reduction import reduced, spread_back
 
@@ -88,7 +91,33 @@ CASES = (
     ),
 )
 
+
+def permutation(f: Any, x: Array, t: Array, reduction: str) -> Array:
+    """Rows and classes in reverse order, the labels with them."""
+    relabelled = x.shape[-1] - 1 - turned(t)
+    return turned(f(x=turned(x), t=relabelled, reduction=reduction)) - f(x=x, t=t, reduction=reduction)
+
+
+def reduction_of_rows(f: Any, x: Array, t: Array, reduction: str) -> Array:
+    """The sum is the sum of the rows, the mean that by their number."""
+    return f(x=x, t=t, reduction=reduction) - reduced(f(x=x, t=t, reduction="none"), reduction)
+
+
+def negative_log_softmax(f: Any, log_softmax: Any, x: Array, t: Array, reduction: str) -> Array:
+    """loss_i = -log_softmax(x)_{i, t_i}."""
+    return f(x=x, t=t, reduction=reduction) + pick(log_softmax(x=x, axis=-1), t)
+
+
+INVARIANTS = (
+    Invariant("nonnegative", nonnegative, FINITE, exact=True),
+    Invariant("shift", shift, ("coarse",)),
+    Invariant("permutation", permutation, FINITE),
+    Invariant("negative-log-softmax", negative_log_softmax, FINITE, other=LOG_SOFTMAX),
+    Invariant("reduction-of-rows", reduction_of_rows, ("sum-scale-1", "mean-scale-1")),
+    Invariant("gradient-sums-to-zero", gradient_sums_to_zero, (*FINITE, "mean-scale-1"), "vjp"),
+)
+
 OP = Op(
     "cross_entropy", cross_entropy, cross_entropy_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)},
-    batch_axis=rows_apart,
+    batch_axis=rows_apart, invariants=INVARIANTS,
 )  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw
-from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Op
+from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Invariant, Op
+from gradparity.reference.invariants import nonnegative
 
 KINK = Convention(
     (0.0, 0.5, 1.0),
@@ -78,4 +79,38 @@ CASES = (
     *(Case(layout, plane, layout=layout) for layout in ("transposed", "strided", "reversed")),
 )
 
-OP = Op("hinge", hinge, hinge_vjp, CASES, conventions={"kink": KINK, "nan_margin": NAN_MARGIN})
+# Where invariants are looked at: not at the kink.
+FINITE = ("scale-1", "scale-100", "around-kink", "below-kink", "above-kink")
+
+
+def mirrored(f: Any, x: Array, t: Array) -> Array:
+    """f(-x, -t) = f(x, t): the margin is the same number."""
+    return f(x=-x, t=-t) - f(x=x, t=t)
+
+
+def both_labels(f: Any, x: Array, t: Array) -> Array:
+    """f(x, t) + f(x, -t) = max(2, 1 + |x|)."""
+    return f(x=x, t=t) + f(x=x, t=-t) - np.maximum(2, 1 + np.maximum(x, -x))
+
+
+def mirrored_gradient(f: Any, g: Array, x: Array, t: Array) -> Array:
+    """f'(-x, -t) = -f'(x, t)."""
+    return f.vjp(g, x=-x, t=-t)["x"] + f.vjp(g, x=x, t=t)["x"]
+
+
+def no_loss_no_gradient(f: Any, g: Array, x: Array, t: Array) -> Array:
+    """What is cut in the value is cut in the gradient."""
+    return np.where(f(x=x, t=t) > 0, 0.0, f.vjp(g, x=x, t=t)["x"])
+
+
+SYMMETRIES = (
+    Invariant("nonnegative", nonnegative, FINITE, exact=True),
+    Invariant("mirrored", mirrored, FINITE, exact=True),
+    Invariant("mirrored-gradient", mirrored_gradient, FINITE, "vjp", exact=True),
+    Invariant("no-loss-no-gradient", no_loss_no_gradient, FINITE, "vjp", exact=True),
+)
+
+OP = Op(
+    "hinge", hinge, hinge_vjp, CASES, conventions={"kink": KINK, "nan_margin": NAN_MARGIN},
+    invariants=(*SYMMETRIES, Invariant("both-labels", both_labels, FINITE)),
+)  # fmt: skip

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from gradparity.op import Array, Arrays, Op, Road
-from gradparity.reference.sigmoid import CASES, sigmoid
+from gradparity.op import Array, Arrays, Invariant, Op, Road
+from gradparity.reference import cross_entropy, log_softmax
+from gradparity.reference.invariants import nonpositive, pair, permutation
+from gradparity.reference.sigmoid import CASES, FINITE, ascending, sigmoid
 
 
 def log_sigmoid(x: Array) -> Array:
@@ -36,4 +40,35 @@ def forward_softplus(x: Array) -> Array:
 
 ROADS = {"from-output": Road(vjp=vjp_from_output), "softplus": Road(forward=forward_softplus)}
 
-OP = Op("log_sigmoid", log_sigmoid, log_sigmoid_vjp, CASES, roads=ROADS)
+
+def odd_part(f: Any, x: Array) -> Array:
+    """f(x) - f(-x) = x."""
+    return f(x=x) - f(x=-x) - x
+
+
+def two_classes(f: Any, log_softmax: Any, x: Array) -> Array:
+    """f(x) = log_softmax([x, 0])_0."""
+    return f(x=x) - log_softmax(x=pair(x), axis=-1)[:, 0]
+
+
+def binary_cross_entropy(f: Any, cross_entropy: Any, x: Array) -> Array:
+    """f(x) = -cross_entropy([x, 0], 0)."""
+    return f(x=x) + cross_entropy(x=pair(x), t=np.zeros(len(x), np.int64), reduction="none")
+
+
+def complementary_gradient(f: Any, g: Array, x: Array) -> Array:
+    """f'(x) + f'(-x) = 1."""
+    return f.vjp(g, x=x)["x"] + f.vjp(g, x=-x)["x"] - g
+
+
+INVARIANTS = (
+    Invariant("nonpositive", nonpositive, ("every-16-bit",), exact=True),
+    Invariant("ascending", ascending, ("every-16-bit",)),
+    Invariant("odd-part", odd_part, FINITE),
+    Invariant("permutation", permutation, FINITE),
+    Invariant("two-classes", two_classes, FINITE, other=log_softmax.OP),
+    Invariant("binary-cross-entropy", binary_cross_entropy, FINITE, other=cross_entropy.OP),
+    Invariant("complementary-gradient", complementary_gradient, FINITE, "vjp"),
+)
+
+OP = Op("log_sigmoid", log_sigmoid, log_sigmoid_vjp, CASES, roads=ROADS, invariants=INVARIANTS)

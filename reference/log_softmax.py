@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gradparity.arithmetic import stationary
-from gradparity.op import Array, Arrays, Op, Road
-from gradparity.reference.along_axis import CASES, other_axis
+from gradparity.op import Array, Arrays, Invariant, Op, Road
+from gradparity.reference import softmax
+from gradparity.reference.along_axis import CASES, FINITE, other_axis
+from gradparity.reference.invariants import gradient_sums_to_zero, nonpositive, permutation, shift
 
 
 def log_softmax(x: Array, axis: int = -1) -> Array:
@@ -30,7 +34,24 @@ def vjp_by_quotient(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
     return {"x": g - e * (np.sum(g, axis=axis, keepdims=True) / np.sum(e, axis=axis, keepdims=True))}
 
 
+def exponentials_sum_to_one(f: Any, x: Array, axis: int) -> Array:
+    return np.sum(np.exp(f(x=x, axis=axis)), axis=axis) - 1
+
+
+def exponentiates_to_softmax(f: Any, softmax: Any, x: Array, axis: int) -> Array:
+    return np.exp(f(x=x, axis=axis)) - softmax(x=x, axis=axis)
+
+
+INVARIANTS = (
+    Invariant("nonpositive", nonpositive, FINITE, exact=True),
+    Invariant("exponentials-sum-to-one", exponentials_sum_to_one, (*FINITE, "axis-0")),
+    Invariant("exponentiates-to-softmax", exponentiates_to_softmax, FINITE, other=softmax.OP),
+    Invariant("shift", shift, ("coarse",)),
+    Invariant("permutation", permutation, FINITE),
+    Invariant("gradient-sums-to-zero", gradient_sums_to_zero, (*FINITE, "axis-0"), "vjp"),
+)
+
 OP = Op(
     "log_softmax", log_softmax, log_softmax_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)},
-    batch_axis=other_axis,
+    batch_axis=other_axis, invariants=INVARIANTS,
 )  # fmt: skip

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gradparity.arithmetic import stationary
-from gradparity.op import Array, Arrays, Op, Road
-from gradparity.reference.along_axis import CASES, other_axis
+from gradparity.op import Array, Arrays, Invariant, Op, Road
+from gradparity.reference import log_softmax
+from gradparity.reference.along_axis import CASES, FINITE, other_axis
+from gradparity.reference.invariants import far, permutation
 
 
 def logsumexp(x: Array, axis: int = -1) -> Array:
@@ -16,11 +20,11 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
     is the result, and no difference with it is taken.
     Source: Blanchard, Higham & Higham (2021), eq. (1.2).
     """
-    m = shift(x, axis)
+    m = finite_maximum(x, axis)
     return np.squeeze(m + np.log(np.sum(np.exp(x - m), axis=axis, keepdims=True)), axis)
 
 
-def shift(x: Array, axis: int) -> Array:
+def finite_maximum(x: Array, axis: int) -> Array:
     """The maximum along the axis, 0 where it is infinite or NaN."""
     m = np.max(x, axis=axis, keepdims=True)
     return stationary(np.where(np.isfinite(m), m, 0.0))
@@ -33,10 +37,38 @@ def logsumexp_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
 
 def vjp_by_quotient(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
     """The softmax from the exponentials of the forward: e (g / sum(e)), as differentiating step by step gives it."""
-    e = np.exp(x - shift(x, axis))
+    e = np.exp(x - finite_maximum(x, axis))
     return {"x": e * (np.expand_dims(g, axis) / np.sum(e, axis=axis, keepdims=True))}
 
 
-OP = Op(
-    "logsumexp", logsumexp, logsumexp_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)}, batch_axis=other_axis
+def at_least_the_maximum(f: Any, x: Array, axis: int) -> Array:
+    return np.minimum(f(x=x, axis=axis) - np.max(x, axis=axis), 0)
+
+
+def shift(f: Any, x: Array, axis: int) -> Array:
+    """f(x + c) = f(x) + c."""
+    return f(x=x + far(f), axis=axis) - far(f) - f(x=x, axis=axis)
+
+
+def normalises(f: Any, log_softmax: Any, x: Array, axis: int) -> Array:
+    """log_softmax(x) = x - f(x)."""
+    return x - np.expand_dims(f(x=x, axis=axis), axis) - log_softmax(x=x, axis=axis)
+
+
+def gradient_sums_to_cotangent(f: Any, g: Array, x: Array, axis: int) -> Array:
+    """f(x + c) = f(x) + c, so its gradient sums to 1."""
+    return np.sum(f.vjp(g, x=x, axis=axis)["x"], axis=axis) - g
+
+
+INVARIANTS = (
+    Invariant("at-least-the-maximum", at_least_the_maximum, FINITE, exact=True),
+    Invariant("shift", shift, ("coarse",)),
+    Invariant("permutation", permutation, FINITE),
+    Invariant("normalises", normalises, FINITE, other=log_softmax.OP),
+    Invariant("gradient-sums-to-cotangent", gradient_sums_to_cotangent, (*FINITE, "axis-0"), "vjp"),
 )
+
+OP = Op(
+    "logsumexp", logsumexp, logsumexp_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)}, batch_axis=other_axis,
+    invariants=INVARIANTS,
+)  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from gradparity.arithmetic import mean
-from gradparity.cases import Draw
-from gradparity.op import Array, Arrays, Case, Op, Road
+from gradparity.cases import Draw, coarse
+from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
+from gradparity.reference.invariants import nonnegative, turned
 from gradparity.reference.segments import PrefixSegments, Segments
 
 
@@ -83,6 +84,10 @@ def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, s
     return arrays
 
 
+def coarse_points(draw: Draw) -> Arrays:
+    return {"x": coarse(draw, 3, 20, 3), "t": draw.integers("t", (3, 20), 4)}
+
+
 def singletons(draw: Draw) -> Arrays:
     """Each member is its own class."""
     return {"x": draw.normal("x", (3, 20, 3)), "t": np.tile(np.arange(20), (3, 1))}
@@ -114,6 +119,8 @@ def per_item(params: Mapping[str, Any]) -> int | None:
 # Most cases have one shape, and the two large stacks as many items: a framework compiles for each new shape.
 CASES = (
     case("random", points(3, 20, 3, 4)),
+    case("coarse", coarse_points),
+    case("coarse-delta-0", coarse_points, delta=0.0),
     case("offset-100", points(3, 20, 3, 4, 1.0, 100.0)),
     case("scale-30", points(3, 20, 3, 4, 30.0)),
     case("singletons", singletons),
@@ -143,7 +150,57 @@ CASES = (
     case("b32-n1000-d50-k25", points(32, 1000, 50, 25), reduction="mean"),
 )
 
+
+def permutation(f: Any, x: Array, t: Array, **params: Any) -> Array:
+    """Items, points and coordinates in reverse order, and the classes under other names."""
+    return turned(f(x=turned(x), t=t.max() - turned(t), **params)[0]) - f(x=x, t=t, **params)[0]
+
+
+def translation(f: Any, x: Array, t: Array, **params: Any) -> Array:
+    """f(x + c) = f(x)."""
+    return f(x=x + 16, t=t, **params)[0] - f(x=x, t=t, **params)[0]
+
+
+def sum_over_own_class(x: Array, t: Array) -> Array:
+    members, _ = ragged(t)
+    return np.reshape(members.spread(members.sum(np.reshape(x, (-1, x.shape[-1])))), x.shape)
+
+
+def centroids_balance(f: Any, x: Array, t: Array, **params: Any) -> Array:
+    """The members' differences from their centroid sum to 0."""
+    return sum_over_own_class(x - f(x=x, t=t, **params)[1], t)
+
+
+def mean_of_items(f: Any, x: Array, t: Array, delta: float, reduction: str) -> Array:
+    """sum / count."""
+    item = f(x=x, t=t, delta=delta, reduction="none")[0]
+    return f(x=x, t=t, delta=delta, reduction=reduction)[0] - np.sum(item, axis=0) / len(item)
+
+
+def gradient_balances(f: Any, g: Array, x: Array, t: Array, **params: Any) -> Array:
+    """A class that is translated costs the same: its members' gradients sum to 0."""
+    return sum_over_own_class(f.vjp(g, x=x, t=t, **params)["x"], t)
+
+
+def homogeneous(f: Any, g: Array, x: Array, t: Array, **params: Any) -> Array:
+    """Euler: where delta is 0, f(s x) = s^2 f(x), so <x, f'(x)> = 2 f(x)."""
+    return np.sum(x * f.vjp(g, x=x, t=t, **params)["x"], axis=(1, 2)) - 2 * g * f(x=x, t=t, **params)[0]
+
+
+# Where invariants are looked at.
+ONE_SHAPE = ("random", "coarse", "singletons", "gaps")
+INVARIANTS = (
+    Invariant("nonnegative", nonnegative, ONE_SHAPE, exact=True),
+    Invariant("permutation", permutation, ONE_SHAPE),
+    Invariant("translation", translation, ("coarse",)),
+    Invariant("centroids-balance", centroids_balance, ONE_SHAPE),
+    Invariant("mean-of-items", mean_of_items, ("random-mean",)),
+    Invariant("gradient-balances", gradient_balances, ONE_SHAPE, "vjp"),
+    Invariant("homogeneous", homogeneous, ("coarse-delta-0",), "vjp"),
+)
+
 OP = Op(
     "ragged_centroid", ragged_centroid, ragged_centroid_vjp, CASES,
     outputs=("", "centroids"), roads={"cumulative-sums": Road(forward=by_cumulative_sums)}, batch_axis=per_item,
+    invariants=INVARIANTS,
 )  # fmt: skip

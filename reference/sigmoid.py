@@ -8,7 +8,9 @@ import numpy as np
 
 from gradparity.arithmetic import once
 from gradparity.cases import Draw, subnormal
-from gradparity.op import Array, Arrays, Case, Op
+from gradparity.op import FORMATS, Array, Arrays, Case, Invariant, Op
+from gradparity.reference import softmax
+from gradparity.reference.invariants import pair, permutation, probability
 
 
 def sigmoid(x: Array) -> Array:
@@ -43,6 +45,14 @@ def plane(draw: Draw) -> Arrays:
     return {"x": draw.normal("x", (8, 9), 3.0)}
 
 
+def every_16_bit(draw: Draw) -> Arrays:
+    """Every finite number of the 16-bit type under test, or of bfloat16 in a longer one, in ascending order."""
+    kind = FORMATS[draw.dtype if FORMATS[draw.dtype].bits < 24 else "bfloat16"].dtype
+    infinity = int(np.array(np.inf, kind).view(np.uint16))
+    x = np.arange(infinity, dtype=np.uint16).view(kind).astype(np.float64)  # patterns of positive numbers ascend
+    return {"x": draw.quantised(np.concatenate([-x[::-1], x]))}
+
+
 CASES = (
     *(Case(f"scale-{s:g}", random(64, s)) for s in (0.001, 1, 10, 100, 1000, 10000)),
     Case("large-1000", random(1000, 5.0)),
@@ -51,6 +61,7 @@ CASES = (
     Case("line-800", line(-800, 800)),
     Case("ramp-into-underflow", line(-80, -110)),
     Case("wide-positive", line(10, 40)),
+    Case("every-16-bit", every_16_bit),
     Case("zero", values(0.0, -0.0)),
     Case("one", values(1.0)),
     Case("zero-rows", values()),
@@ -60,4 +71,38 @@ CASES = (
     *(Case(layout, plane, layout=layout) for layout in ("transposed", "strided", "reversed")),
 )
 
-OP = Op("sigmoid", sigmoid, sigmoid_vjp, CASES)
+# Where invariants are looked at.
+FINITE = ("scale-1", "scale-10", "line-8", "line-120")
+
+
+def ascending(f: Any, x: Array) -> Array:
+    """x_i <= x_j gives y_i <= y_j. A library's exp need not be monotone, so the bound decides."""
+    y = f(x=x)
+    return np.minimum(y[1:] - y[:-1], 0)
+
+
+def complement(f: Any, x: Array) -> Array:
+    """f(x) + f(-x) = 1."""
+    return f(x=x) + f(x=-x) - 1
+
+
+def two_classes(f: Any, softmax: Any, x: Array) -> Array:
+    """f(x) = softmax([x, 0])_0."""
+    return f(x=x) - softmax(x=pair(x), axis=-1)[:, 0]
+
+
+def even_gradient(f: Any, g: Array, x: Array) -> Array:
+    """f'(x) = f'(-x)."""
+    return f.vjp(g, x=x)["x"] - f.vjp(g, x=-x)["x"]
+
+
+INVARIANTS = (
+    Invariant("probability", probability, ("every-16-bit",), exact=True),
+    Invariant("ascending", ascending, ("every-16-bit",)),
+    Invariant("complement", complement, ("every-16-bit",)),
+    Invariant("permutation", permutation, FINITE),
+    Invariant("two-classes", two_classes, FINITE, other=softmax.OP),
+    Invariant("even-gradient", even_gradient, FINITE, "vjp"),
+)
+
+OP = Op("sigmoid", sigmoid, sigmoid_vjp, CASES, invariants=INVARIANTS)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gradparity.arithmetic import stationary
-from gradparity.op import Array, Arrays, Op
-from gradparity.reference.along_axis import CASES, other_axis
+from gradparity.op import Array, Arrays, Invariant, Op
+from gradparity.reference.along_axis import CASES, FINITE, other_axis
+from gradparity.reference.invariants import gradient_sums_to_zero, permutation, probability, shift, turned
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
@@ -24,4 +27,23 @@ def softmax_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
     return {"x": y * (g - np.sum(g * y, axis=axis, keepdims=True))}
 
 
-OP = Op("softmax", softmax, softmax_vjp, CASES, batch_axis=other_axis)
+def sums_to_one(f: Any, x: Array, axis: int) -> Array:
+    return np.sum(f(x=x, axis=axis), axis=axis) - 1
+
+
+def symmetric_jacobian(f: Any, g: Array, x: Array, axis: int) -> Array:
+    """h^T J g = g^T J h."""
+    h = turned(g)
+    return np.sum(h * f.vjp(g, x=x, axis=axis)["x"] - g * f.vjp(h, x=x, axis=axis)["x"], axis=axis)
+
+
+INVARIANTS = (
+    Invariant("probability", probability, FINITE, exact=True),
+    Invariant("sums-to-one", sums_to_one, (*FINITE, "axis-0")),
+    Invariant("shift", shift, ("coarse",)),
+    Invariant("permutation", permutation, FINITE),
+    Invariant("gradient-sums-to-zero", gradient_sums_to_zero, (*FINITE, "axis-0"), "vjp"),
+    Invariant("symmetric-jacobian", symmetric_jacobian, FINITE, "vjp"),
+)
+
+OP = Op("softmax", softmax, softmax_vjp, CASES, batch_axis=other_axis, invariants=INVARIANTS)

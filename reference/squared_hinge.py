@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from gradparity.op import Array, Arrays, Convention, Op
-from gradparity.reference.hinge import CASES
+from gradparity.op import Array, Arrays, Convention, Invariant, Op
+from gradparity.reference.hinge import CASES, FINITE, SYMMETRIES
+from gradparity.reference.hinge import OP as HINGE
 
 NAN_MARGIN = Convention((np.nan, 0.0), np.nan, "the gradient at a NaN margin, where the value is NaN")
 
@@ -25,4 +28,11 @@ def squared_hinge_vjp(g: Array, y: Array, x: Array, t: Array, nan_margin: float 
     return {"x": g * (-2 * t * np.where(h >= 0, h, nan_margin))}
 
 
-OP = Op("squared_hinge", squared_hinge, squared_hinge_vjp, CASES, conventions={"nan_margin": NAN_MARGIN})
+def square_of_hinge(f: Any, hinge: Any, x: Array, t: Array) -> Array:
+    return f(x=x, t=t) - np.square(hinge(x=x, t=t))
+
+
+OP = Op(
+    "squared_hinge", squared_hinge, squared_hinge_vjp, CASES, conventions={"nan_margin": NAN_MARGIN},
+    invariants=(*SYMMETRIES, Invariant("square-of-hinge", square_of_hinge, FINITE, other=HINGE)),
+)  # fmt: skip

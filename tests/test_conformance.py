@@ -1,4 +1,4 @@
-"""Every implementation, in every mode and dtype, value and gradient, against the reference.
+"""Every implementation, in every mode and dtype, value and gradient against the reference, and invariants.
 
 One test is one direction of one implementation: its cases are stacked, evaluated in a few calls and judged one by
 one. `-k "cross_entropy and jit and vjp"` selects by words, `--select` by row identity.

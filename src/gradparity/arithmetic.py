@@ -29,6 +29,7 @@ from gradparity.op import FORMATS, Array, Format, GradparityError
 # float32, two million arguments and more). Division may be x * (1 / y). What is not here is correctly rounded.
 ULPS: Mapping[str, float] = {"exp": 2.2, "log": 3.3, "log1p": 3.8, "sqrt": 0.75, "divide": 1.0}
 CLASSES = ("A", "B", "C")
+EVERYTHING = "everything"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def wide(dtype: str) -> Any:
 @dataclass(frozen=True)
 class Arithmetic:
     """The arithmetic of one implementation in one dtype. `silent` names one source of error that is left out, which
-    is how a bound explains itself; `exact` is False where exact operands cannot be told from moved ones."""
+    is how a bound explains itself, or EVERYTHING, which leaves what happens in the wide format: that rounds `own`
+    alone. `exact` is False where exact operands cannot be told from moved ones."""
 
     dtype: str
     precision: Precision = field(default_factory=Precision)
@@ -94,6 +96,9 @@ class Arithmetic:
         place (glibc documents 1 to 2 for the long double functions used here)."""
         return 2 * float(np.finfo(wide(self.dtype)).eps)
 
+    def omits(self, source: str) -> bool:
+        return self.silent in (source, EVERYTHING)
+
     def ulps(self, name: str) -> float:
         """16-bit library functions are computed in float32 and then rounded, unless something else is declared; a
         reciprocal may be rounded too."""
@@ -112,7 +117,7 @@ class Arithmetic:
         """What is returned, or kept for the vjp: surely rounded to the dtype. By monotonicity of rounding nothing
         within e of v lands further away than the ends v - e and v + e do."""
         e, out = y.e, FORMATS[self.dtype]
-        if self.inner != out and self.silent != "output rounding":
+        if self.inner != out and not self.omits("output rounding"):
             e = moved(y.v, e, out)
         return Tracked(y.v, self.settled(y.v, e, out, ()), self)
 
@@ -130,7 +135,7 @@ class Arithmetic:
         form, k = self.inner, self.ulps(name)
         with np.errstate(all="ignore"):
             exact, own = self.rounded_once(name, operands), self.own * size(v)
-            if self.silent == name:
+            if self.omits(name):
                 e = e + own
             elif self.precision.sharp:
                 e = e + self.slack(name, size(v) + e) + (own if exact is None else np.where(exact, 0.0, own))
@@ -176,7 +181,7 @@ class Arithmetic:
         with np.errstate(all="ignore"):
             m = size(v)
             small = (m - e < form.tiny) & (m + e > 0)
-            if small.any() and self.silent != "underflow":
+            if small.any() and not self.omits("underflow"):
                 e = np.where(small, np.maximum(e, m) + form.eta, e)
             if not np.max(m + e, initial=0) <= form.max:
                 e = at_the_top(v, e, form, operands)
@@ -448,7 +453,7 @@ def accumulated(a: Arithmetic, x: Any, axis: Any = None) -> Tracked:
         own = np.maximum(own, 0) + (n - 1) * form.unit * w if n > 1 else np.zeros_like(big)
         if x.v.dtype.kind == "b":
             own = np.where(big * form.unit <= 1, 0.0, own)
-        loss = 0.0 if a.silent == "sum" else own
+        loss = 0.0 if a.omits("sum") else own
         moved_by = np.sum(x.full, axis=axes, keepdims=True)
         e = moved_by + loss + np.minimum((n - 1) * a.own * big if n else 0.0, own)
         over = np.isnan(e) | (big + own > form.max)
@@ -465,7 +470,7 @@ def running_total(a: Arithmetic, x: Tracked, axis: int) -> Tracked:
         v = np.cumsum(x.v, axis=axis)
         sizes = np.cumsum(size(x.v) + x.e, axis=axis)
         k = np.reshape(np.arange(v.shape[axis]), [-1 if d == axis % v.ndim else 1 for d in range(v.ndim)])
-        loss = k * (0.0 if a.silent == "sum" else np.maximum(form.unit * sizes, form.tiny)) + k * a.own * sizes
+        loss = k * (0.0 if a.omits("sum") else np.maximum(form.unit * sizes, form.tiny)) + k * a.own * sizes
         e = np.cumsum(x.full, axis=axis) + loss
         e = np.where(np.isfinite(v) & ~(sizes + loss <= form.max), np.inf, e)
     y = Tracked(v, e, a)
@@ -528,7 +533,7 @@ def mean(x: Array, axis: int = 0) -> Array:
         v, e = np.squeeze(s.v / n, axis), np.squeeze(s.full / n, axis)
         if a.accumulator == a.inner:
             return a.rounded("divide", v, e, (Tracked(v, e, a), wrap(a, n)))
-        e = e + (0.0 if a.silent == "divide" else 2 * a.accumulator.unit * (size(v) + e))
+        e = e + (0.0 if a.omits("divide") else 2 * a.accumulator.unit * (size(v) + e))
         return a.rounded("sum", v, e, (Tracked(v, e, a),))
 
 

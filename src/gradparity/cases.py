@@ -181,6 +181,11 @@ def ramp(draw: Draw, rows: int, classes: int, depth: float) -> Array:
     return draw.quantised(x + draw.normal("x", (rows, 1)).astype(np.float64))
 
 
+def coarse(draw: Draw, *shape: int) -> Array:
+    """Multiples of 1/8 below 8 in size: a power of two can be added to them in every dtype and nothing is rounded."""
+    return draw.quantised(draw.integers("x", shape, 64, -63) / 8)
+
+
 def subnormal(draw: Draw, shape: tuple[int, ...]) -> Array:
     """Numbers below the smallest normal one, of both signs."""
     form = FORMATS[draw.dtype]
@@ -217,6 +222,7 @@ LOGITS: Mapping[str, Callable[[Draw], Array]] = {
     **{f"shift-{s:g}": of(logits, ROWS, 10, 1, s) for s in (100, 10000)},
     **{f"shift-minus-{s:g}": of(logits, ROWS, 10, 1, -s) for s in (1000, 10000)},
     **{f"dominant-{lead}": of(dominant, ROWS, 10, lead) for lead in (11, 20)},
+    "coarse": of(coarse, ROWS, 10),
     "equal": of(constant, 0.5),
     "zero": of(constant, 0.0),
     "near-ties": of(near_ties, ROWS, 10),

@@ -8,25 +8,29 @@ import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from gradparity.adapter import Adapter, Fn, Implementation
-from gradparity.arithmetic import Arithmetic, Tracked, size
+from gradparity.arithmetic import EXACTLY, Arithmetic, Tracked, size, wide
 from gradparity.cases import Group, groups
+from gradparity.invariant import Subject, exact_in_wide, in_wide
 from gradparity.op import (
     FORMATS,
     Array,
+    Arrays,
     Case,
     Format,
     GradparityError,
+    Invariant,
     Op,
     Result,
     Road,
     is_float,
     join,
+    named,
     nearest,
     outputs,
 )
@@ -51,13 +55,16 @@ def check(
     """
     cases = op.cases if cases is None else cases
     row = Result(op.name, implementation.api, adapter.framework, adapter.mode, adapter.device, dtype, "", "", "")
-    run = Run(op, implementation, adapter, dtype, direction, seed, row)
-    rows = [result for case in cases for result in run.unsupported(case)]
-    absent = {result.case for result in rows}
-    for uniform, members in implementation.by_precision(dtype, (c for c in cases if c.name not in absent)):
-        for group in grouped(op, dtype, members, seed, direction):
-            rows += replace(run, implementation=uniform).judged(group)
-    return rows
+    if direction != "invariant":
+        return Run(op, implementation, adapter, dtype, direction, seed, row).rows(cases)
+    subjects: dict[str, Subject] = {}
+    return [
+        result
+        for i in op.invariants
+        for result in InvariantRun(
+            op, implementation, adapter, dtype, i.direction, seed, row, invariant=i, subjects=subjects
+        ).rows(cases)
+    ]
 
 
 SECONDS: dict[str, float] = defaultdict(float)  # where the time of this process went: reference, framework
@@ -84,20 +91,42 @@ class Run:
     seed: int
     row: Result
 
+    @property
+    def checks(self) -> list[str]:
+        return self.op.checks(self.direction)
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        """The dtype of what is judged."""
+        return FORMATS[self.dtype].dtype
+
+    def rows(self, cases: tuple[Case, ...]) -> list[Result]:
+        rows = [result for case in cases for result in self.unsupported(case)]
+        absent = {result.case for result in rows}
+        for uniform, members in self.implementation.by_precision(
+            self.dtype, (c for c in cases if c.name not in absent)
+        ):
+            run = replace(self, implementation=uniform)
+            for group in grouped(self.op, self.dtype, members, self.seed, self.direction):
+                rows += run.judged(group)
+        return rows
+
     def unsupported(self, case: Case) -> Iterator[Result]:
-        reason = self.implementation.why_unsupported(self.dtype, self.direction, case.name)
+        reason = self.why_unsupported(case)
         if reason:
-            for name in self.op.row_checks(case, self.direction):
+            for name in named(case, self.direction, self.checks):
                 yield replace(self.row, case=case.name, check=name, status="unsupported", reason=reason)
+
+    def why_unsupported(self, case: Case) -> str:
+        return self.implementation.why_unsupported(self.dtype, self.direction, case.name)
 
     def judged(self, group: Group) -> Iterator[Result]:
         with timed("reference"):
-            want = expected(self.op, self.implementation, group, self.dtype, self.direction)
-            y = expected(self.op, self.implementation, group, self.dtype, "value")["value"].v
+            want = self.expected(group)
         try:
             with timed("framework"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a warning is no verdict
-                got = self.computed(group, y)
+                got = self.computed(group)
         except Exception as exception:  # whatever a framework raises is a result
             if len(group.cases) == 1:
                 yield from self.raised(group, exception)
@@ -107,23 +136,24 @@ class Run:
                     if single.cotangent == group.cotangent:
                         yield from self.judged(single)
             return
-        for name in self.op.checks(self.direction):
+        for name in self.checks:
             yield from self.compared(group, name, got.get(name), want[name])
 
-    def computed(self, group: Group, y: Array) -> dict[str, Array]:
-        """What the framework computes, by the name of the check; y is the output that the cotangent belongs to."""
-        call = self.adapter.call(self.implementation, group.params)
-        arrays = group.laid_out()
+    def expected(self, group: Group, silent: str = "") -> dict[str, Tracked]:
+        """Truth and bound, by the name of the check."""
+        return expected(self.op, self.implementation, group, self.dtype, self.direction, silent)
+
+    def computed(self, group: Group) -> dict[str, Array]:
+        """What the framework computes, by the name of the check."""
         if self.direction == "value":
-            got = self.adapter.value(call, arrays)
-            return dict(zip(self.op.checks("value"), got, strict=False))
-        g = cotangents(group, y)
-        if self.implementation.vjp is None:
-            dx = self.adapter.value_and_vjp(call, arrays, self.op.wrt, g)[1]
-        else:
-            rule = by_hand(call, self.implementation.vjp, self.op.wrt, group.params)
-            dx = dict(zip(self.op.wrt, self.adapter.value(rule, arrays | {"g": g}), strict=True))
+            got = value_of(self.adapter, self.implementation, group.laid_out(), group.params)
+            return dict(zip(self.checks, got, strict=False))
+        dx = vjp_of(self.adapter, self.implementation, self.op.wrt, self.cotangents(group), group.laid_out(),
+                    group.params)  # fmt: skip
         return {join("vjp", k): v for k, v in dx.items()}
+
+    def cotangents(self, group: Group) -> Array:
+        return cotangents(group, expected(self.op, self.implementation, group, self.dtype, "value")["value"].v)
 
     def row_of(self, group: Group, name: str, k: int, **seen: Any) -> Result:
         """The row of the group's k-th case for this check."""
@@ -136,7 +166,7 @@ class Run:
     def raised(self, group: Group, exception: Exception) -> Iterator[Result]:
         kind = type(exception).__name__
         words = "raised " + " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
-        for name in self.op.checks(self.direction):
+        for name in self.checks:
             for k in range(len(group.cases)):
                 yield self.row_of(
                     group, name, k, status="error", reason="exception", exception=kind, message=words
@@ -144,7 +174,7 @@ class Run:
 
     def compared(self, group: Group, name: str, got: Any, want: Tracked) -> Iterator[Result]:
         form = FORMATS[self.dtype]
-        mismatch = wrong_kind(got, want.v, form)
+        mismatch = wrong_kind(got, want.v, self.kind)
         if mismatch:
             reason, words = mismatch
             for k in range(len(group.cases)):
@@ -171,18 +201,23 @@ class Run:
                 "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3)}  # fmt: skip
         if error <= 1:
             return seen
-        words = f"{list(at) or 'result'} = {seen['got']}, but the reference is {seen['want']}: "
+        words = self.difference(f"{list(at) or 'result'} = {seen['got']}", str(seen["want"]))
         finite = bool(np.isfinite(got[at]) and np.isfinite(want[at]))
         if not finite:
             words += "what is not finite must be the same"
         elif e[at] == 0:
-            words += "nothing is rounded here, they must be equal"
+            words += self.equality
         else:
             precision = self.implementation.precision_of(self.dtype, self.direction)
             words += f"{error:.3g} times the allowed error ({precision}; {self.explain(group, name, k, at)})"
         declared = ", ".join(f"{k}={v}" for k, v in self.implementation.declared(self.op).items())
         words += f"; declared {declared}" if declared else ""
         return seen | {"status": "fail", "reason": "bound" if finite else "nonfinite", "message": words}
+
+    equality = "nothing is rounded here, they must be equal"
+
+    def difference(self, seen: str, want: str) -> str:
+        return f"{seen}, but the reference is {want}: "
 
     def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> str:
         """The sources of error that the bound at this element is mostly made of: those without which it would be
@@ -193,8 +228,7 @@ class Run:
         )  # fmt: skip
 
         def bound(silent: str) -> float:
-            want = expected(self.op, self.implementation, alone, self.dtype, self.direction, silent)[name]
-            return float(alone.part(want.full, 0)[at])
+            return float(alone.part(self.expected(alone, silent)[name].full, 0)[at])
 
         whole = bound("")
         drops = {source: whole - bound(source) for source in SOURCES}
@@ -203,6 +237,132 @@ class Run:
 
     def message(self, row: Result, words: str) -> str:
         return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"
+
+
+@dataclass(frozen=True, eq=False)
+class InvariantRun(Run):
+    """The part of a check that is one invariant: its residual in place of a value, 0 in place of the reference.
+
+    subjects: the framework's functions, by operation, that the invariants of one check share
+    """
+
+    invariant: Invariant = field(kw_only=True)
+    subjects: dict[str, Subject] = field(kw_only=True)
+    equality = "nothing is allowed, however it was rounded"
+
+    @property
+    def checks(self) -> list[str]:
+        return [join("invariant", self.invariant.name)]
+
+    @property
+    def kind(self) -> np.dtype[Any]:
+        kind: np.dtype[Any] = np.dtype(wide(self.dtype))
+        return kind
+
+    @property
+    def pair(self) -> list[tuple[Op, Implementation]]:
+        """What the residual is of: the implementation, and the framework's first of the operation beside it."""
+        op = self.invariant.other
+        others = [(op, i) for i in self.adapter.implementations if op and i.op == op.name]
+        return [(self.op, self.implementation), *others[:1]]
+
+    def rows(self, cases: tuple[Case, ...]) -> list[Result]:
+        return super().rows(tuple(case for case in cases if case.name in self.invariant.cases))
+
+    def why_unsupported(self, case: Case) -> str:
+        if self.invariant.other and len(self.pair) == 1:
+            return f"{self.adapter.name} has no {self.invariant.other.name} to set it against"
+        directions = dict.fromkeys(("invariant", "value", self.direction))
+        reasons = (i.why_unsupported(self.dtype, d, case.name) for _, i in self.pair for d in directions)
+        return next(filter(None, reasons), "")
+
+    def expected(self, group: Group, silent: str = "") -> dict[str, Tracked]:
+        key = (self.invariant, id(group), *(declared(*one, self.dtype, "vjp") for one in self.pair), self.dtype, silent)
+        return remembered(key, lambda: (group, {self.checks[0]: self.bound(group, silent)}))[1]
+
+    def bound(self, group: Group, silent: str) -> Tracked:
+        """0, and how far from it the residual may be."""
+        r = self.residual(group, self.reference(silent), exact_in_wide)
+        if not silent and not (size(r.v) <= r.full).all():
+            raise GradparityError(f"the reference of {self.op.name} does not keep {self.invariant.name}")
+        return Tracked(0 * r.v, EXACTLY if self.invariant.exact else sound(r, self.op).e, r.a)
+
+    def computed(self, group: Group) -> dict[str, Array]:
+        return {self.checks[0]: np.asarray(self.residual(group, self.framework, in_wide))}
+
+    def framework(self, op: Op, implementation: Implementation) -> Subject:
+        return self.subjects.setdefault(op.name, framework_subject(op, implementation, self.adapter, self.dtype))
+
+    def reference(self, silent: str) -> Callable[[Op, Implementation], Subject]:
+        def subject(op: Op, implementation: Implementation) -> Subject:
+            key = (declared(op, implementation, self.dtype, "vjp"), self.dtype, silent, self.seed)
+            return remembered(key, lambda: reference_subject(op, implementation, self.dtype, silent))
+
+        return subject
+
+    def residual(self, group: Group, subject: Callable[..., Subject], number: Callable[[str, Array], Any]) -> Any:
+        arrays = group.arrays | ({"g": self.cotangents(group)} if self.direction == "vjp" else {})
+        given = {k: number(self.dtype, v) if is_float(v) else v for k, v in arrays.items()}
+        with np.errstate(all="ignore"):
+            return self.invariant.residual(*(subject(*one) for one in self.pair), **given, **group.params)
+
+    def difference(self, seen: str, want: str) -> str:
+        return f"the residual {seen}, but it should be 0: "
+
+    def verdict(self, *judged: Any) -> dict[str, Any]:
+        """As of a value, but 0 has no unit in the last place."""
+        return super().verdict(*judged) | {"ulp": np.nan}
+
+
+def value_of(
+    adapter: Adapter, implementation: Implementation, arrays: Arrays, params: Mapping[str, Any]
+) -> tuple[Array, ...]:
+    return adapter.value(adapter.call(implementation, params), arrays)
+
+
+def vjp_of(
+    adapter: Adapter, implementation: Implementation, wrt: tuple[str, ...], g: Array, arrays: Arrays,
+    params: Mapping[str, Any],
+) -> Arrays:  # fmt: skip
+    """The framework's gradient, or the one that is written beside the implementation."""
+    call = adapter.call(implementation, params)
+    if implementation.vjp is None:
+        return adapter.value_and_vjp(call, arrays, wrt, g)[1]
+    rule = by_hand(call, implementation.vjp, wrt, params)
+    return dict(zip(wrt, adapter.value(rule, arrays | {"g": g}), strict=True))
+
+
+def framework_subject(op: Op, implementation: Implementation, adapter: Adapter, dtype: str) -> Subject:
+    """A framework's function as the f of a residual."""
+
+    def value(arguments: Arrays) -> list[Any]:
+        return [in_wide(dtype, y) for y in value_of(adapter, implementation, *parted(arguments))]
+
+    def vjp(g: Array, arguments: Arrays) -> Arrays:
+        dx = vjp_of(adapter, implementation, op.wrt, g, *parted(arguments))
+        return {k: in_wide(dtype, v) for k, v in dx.items()}
+
+    return Subject(dtype, value, vjp)
+
+
+def parted(arguments: Arrays) -> tuple[Arrays, Arrays]:
+    """Arrays, and parameters."""
+    arrays = {k: v for k, v in arguments.items() if isinstance(v, np.ndarray)}
+    return arrays, {k: v for k, v in arguments.items() if k not in arrays}
+
+
+def reference_subject(op: Op, implementation: Implementation, dtype: str, silent: str) -> Subject:
+    """The reference as the f of a residual: what the implementation may store, with its error."""
+
+    def value(arguments: Arrays) -> list[Any]:
+        return [in_wide(dtype, y) for y in stored_value(op, implementation, dtype, silent, arguments)]
+
+    def vjp(g: Array, arguments: Arrays) -> Arrays:
+        y = stored_value(op, implementation, dtype, silent, arguments)[0]
+        dx = stored_vjp(op, implementation, dtype, silent, g, y, arguments)
+        return {k: in_wide(dtype, v) for k, v in dx.items()}
+
+    return Subject(dtype, value, vjp)
 
 
 def by_hand(call: Fn, vjp: Fn, wrt: tuple[str, ...], params: Mapping[str, Any]) -> Fn:
@@ -244,35 +404,55 @@ def expected(
     op: Op, implementation: Implementation, group: Group, dtype: str, direction: str, silent: str = ""
 ) -> dict[str, Tracked]:
     """Truth and bound of each check, for this implementation's conventions, road and precision."""
-    precisions = [repr(implementation.precision_of(dtype, d)) for d in ("value", direction)]
-    conventions = repr(implementation.declared(op))
-    key = (op, id(group), conventions, implementation.road, *precisions, dtype, direction, silent)
+    key = (declared(op, implementation, dtype, direction), id(group), dtype, direction, silent)
     make = reference_value if direction == "value" else reference_vjp
     # the group is kept beside its reference, so that its id is not given to another meanwhile
     return remembered(key, lambda: (group, make(op, implementation, group, dtype, silent)))[1]
 
 
+def declared(op: Op, implementation: Implementation, dtype: str, direction: str) -> tuple[Any, ...]:
+    """All of an implementation that its reference depends on."""
+    precisions = [repr(implementation.precision_of(dtype, d)) for d in ("value", direction)]
+    return (op, repr(implementation.declared(op)), implementation.road, *precisions)
+
+
 def reference_value(
     op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
 ) -> dict[str, Tracked]:  # fmt: skip
-    refuse_flush_to_zero()
-    a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
-    forward = road_of(op, implementation).forward or op.forward
-    with np.errstate(all="ignore"):
-        y = outputs(forward(**inputs(a, op, implementation, group)))
-        return {name: sound(a.store(part), op) for name, part in zip(op.checks("value"), y, strict=True)}
+    y = stored_value(op, implementation, dtype, silent, group.arrays | dict(group.params))
+    return dict(zip(op.checks("value"), y, strict=True))
 
 
 def reference_vjp(
     op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
 ) -> dict[str, Tracked]:  # fmt: skip
     y = expected(op, implementation, group, dtype, "value", silent)["value"]
+    g = cotangents(group, y.v)
+    dx = stored_vjp(op, implementation, dtype, silent, g, y, group.arrays | dict(group.params))
+    return {join("vjp", k): v for k, v in dx.items()}
+
+
+def stored_value(
+    op: Op, implementation: Implementation, dtype: str, silent: str, arguments: Arrays
+) -> tuple[Tracked, ...]:  # fmt: skip
+    """The outputs of the reference, as the implementation may store them."""
+    refuse_flush_to_zero()
+    a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
+    forward = road_of(op, implementation).forward or op.forward
+    with np.errstate(all="ignore"):
+        y = outputs(forward(**tracked(a, arguments), **implementation.declared(op)))
+        return tuple(sound(a.store(part), op) for part in y)
+
+
+def stored_vjp(
+    op: Op, implementation: Implementation, dtype: str, silent: str, g: Array, y: Tracked, arguments: Arrays
+) -> Arrays:  # fmt: skip
+    """Its gradients for the cotangent g, from the stored output y."""
     a = Arithmetic(dtype, implementation.precision_of(dtype, "vjp"), silent)
     vjp = road_of(op, implementation).vjp or op.vjp
     with np.errstate(all="ignore"):
-        g, stored = a(cotangents(group, y.v)), Tracked(y.v, y.e, a)
-        dx = vjp(g, stored, **inputs(a, op, implementation, group))
-        return {join("vjp", k): sound(a.store(dx[k]), op) for k in op.wrt}
+        dx = vjp(a(g), Tracked(y.v, y.e, a), **tracked(a, arguments), **implementation.declared(op))
+        return {k: sound(a.store(dx[k]), op) for k in op.wrt}
 
 
 def road_of(op: Op, implementation: Implementation) -> Road:
@@ -293,11 +473,6 @@ def refuse_flush_to_zero() -> None:
         )
 
 
-def inputs(a: Arithmetic, op: Op, implementation: Implementation, group: Group) -> dict[str, Any]:
-    """Arguments, parameters and conventions of the reference."""
-    return tracked(a, group.arrays) | tracked(a, group.params) | implementation.declared(op)
-
-
 def tracked(a: Arithmetic, values: Any) -> dict[str, Any]:
     """Float arrays and parameters as inputs of the arithmetic; labels and words as they are."""
     return {k: a(v) if is_float(v) else v for k, v in values.items()}
@@ -310,14 +485,14 @@ def sound(y: Tracked, op: Op) -> Tracked:
     return y
 
 
-def wrong_kind(got: Any, want: Array, form: Format) -> tuple[str, str] | None:
+def wrong_kind(got: Any, want: Array, kind: np.dtype[Any]) -> tuple[str, str] | None:
     """What is wrong with the output before any number of it is looked at."""
     if not isinstance(got, np.ndarray):
         return "missing", f"gave {type(got).__name__} where an array was due"
     if got.shape != want.shape:
         return "shape", f"shape {got.shape}, but it should be {want.shape}"
-    if got.dtype != form.dtype:
-        return "dtype", f"dtype {got.dtype}, but it should be {form.dtype}"
+    if got.dtype != kind:
+        return "dtype", f"dtype {got.dtype}, but it should be {kind}"
     return None
 
 

@@ -9,7 +9,7 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection, adapters
 from gradparity.check import road_of
-from gradparity.op import GradparityError, Result, nearest
+from gradparity.op import DIRECTIONS, GradparityError, Result, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
@@ -96,7 +96,7 @@ def items_of(
     found = [
         Item(OPS[op], implementation, adapter, dtype, direction, selection)
         for dtype in dtypes
-        for direction in ("value", "vjp")
+        for direction in DIRECTIONS
     ]
     if not any(item.cases for item in found):
         raise GradparityError(f"nothing selected: no row of {op} matches {select!r}")

@@ -95,6 +95,27 @@ class Road:
 
 
 @dataclass(frozen=True, eq=False)
+class Invariant:
+    """What is true of an operation without a reference: a residual that is 0.
+
+    residual(f, **arrays, **params): in plain NumPy, of a function f that is called like the op's forward. What f is
+        asked for must be numbers of the dtype under test; f.bits is that dtype's precision
+    cases: the names of the op's cases in which it is looked at
+    direction: "vjp" where it is about the gradient: residual(f, g=cotangent, ...) calls f.vjp(g, **arrays, **params),
+        which gives {argument: gradient}
+    other: another operation that it sets this one against: residual(f, h, ...), h being that one
+    exact: it holds however an implementation rounds, so nothing is allowed; else what its outputs' errors may make
+    """
+
+    name: str
+    residual: Callable[..., Any]
+    cases: tuple[str, ...]
+    direction: str = "value"
+    other: Op | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Op:
     """An operation: what it computes, its gradient, and where to look.
 
@@ -104,6 +125,7 @@ class Op:
     outputs: a name for each output; the first is called "" in row identities
     batch_axis(params): the axis of every array, and of every output, along which cases are independent of one another
         and may be stacked; None where there is none
+    invariants: what is true of it besides
     """
 
     name: str
@@ -115,6 +137,7 @@ class Op:
     conventions: Mapping[str, Convention] = field(default_factory=dict)
     roads: Mapping[str, Road] = field(default_factory=dict)
     batch_axis: Callable[[Mapping[str, Any]], int | None] = lambda params: 0
+    invariants: tuple[Invariant, ...] = ()
 
     def checks(self, direction: str) -> list[str]:
         """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
@@ -123,12 +146,20 @@ class Op:
         return [join(direction, argument) for argument in self.wrt]
 
     def row_checks(self, case: Case, direction: str) -> list[str]:
-        """The same for one case, each cotangent but the default one named: vjp.<argument>.<cotangent>."""
-        named = ("", *case.cotangents[1:]) if direction != "value" else ("",)
-        return [join(check, cotangent) for cotangent in named for check in self.checks(direction)]
+        """The same for one case, each cotangent but the default one named: vjp.<argument>.<cotangent>; and
+        invariant.<name> for those that name the case."""
+        if direction == "invariant":
+            own = [i for i in self.invariants if case.name in i.cases]
+            return [name for i in own for name in named(case, i.direction, [join("invariant", i.name)])]
+        return named(case, direction, self.checks(direction))
 
 
-DIRECTIONS = ("value", "vjp")
+def named(case: Case, direction: str, checks: Sequence[str]) -> list[str]:
+    cotangents = ("", *case.cotangents[1:]) if direction != "value" else ("",)
+    return [join(check, cotangent) for cotangent in cotangents for check in checks]
+
+
+DIRECTIONS = ("value", "vjp", "invariant")
 STATUSES = ("pass", "fail", "xfail", "xpass", "unsupported", "error")
 BAD = ("fail", "xpass", "error")
 

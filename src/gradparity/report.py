@@ -78,7 +78,9 @@ def cell(rows: Sequence[Result]) -> Text:
 
 
 def short(x: float) -> str:
-    """Three figures at most."""
+    """Three figures at most; - for what has no such number."""
+    if math.isnan(x):
+        return "-"
     return f"{x:.2f}" if 0.01 <= x < 10 else f"{x:.0f}" if 10 <= x < 1000 else f"{x:.0e}" if x else "0"
 
 

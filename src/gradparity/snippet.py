@@ -21,7 +21,10 @@ LAYOUT_LINES = {"transposed": "np.array({}, order='F')", "strided": "np.repeat({
 
 
 def snippet(op: Op, implementation: Implementation, adapter: Adapter, case: Case, row: Result, seed: int = 0) -> str:
-    """The program for one row, cut down to one row of the batch where that shows the same."""
+    """The program for one row, cut down to one row of the batch where that shows the same. An invariant, which calls a
+    function several times over, has no such program: its residual, and how to see it again, as a comment."""
+    if row.check.startswith("invariant."):
+        return what_is_asked(op, row, seed)
     case, row = smallest(op, implementation, adapter, case, row, seed)
     direction = row.check.split(".")[0]
     group = next(g for g in groups(op, row.dtype, (case,), seed, direction) if wanted(g.cotangent, case, row))
@@ -39,6 +42,12 @@ def snippet(op: Op, implementation: Implementation, adapter: Adapter, case: Case
     lines += call_lines(implementation, adapter, tuple(group.arrays), dict(group.params))
     lines += result_lines(op, implementation, adapter, direction, row, tuple(group.arrays), dict(group.params))
     return "\n".join(lines)
+
+
+def what_is_asked(op: Op, row: Result, seed: int) -> str:
+    invariant = next(i for i in op.invariants if row.check.split(".")[1] == i.name)
+    words = f"f being {row.api}, this should be 0; to see it again: select '*/{row.case}/{row.check}', seed {seed}"
+    return "\n".join(f"# {line}".rstrip() for line in [words, *inspect.getsource(invariant.residual).splitlines()])
 
 
 def wanted(cotangent: str, case: Case, row: Result) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.adapter import Implementation
+from gradparity.adapter import Adapter, Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import Precision
 from gradparity.check import check, ratios
@@ -23,7 +23,6 @@ from gradparity.op import DIRECTIONS, FORMATS, Array, Arrays, Case, GradparityEr
 from gradparity.reference import OPS
 
 Fn = Callable[..., Any]
-NUMPY = ADAPTERS[0]
 DTYPES = ("float64", "float32")
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -50,6 +49,14 @@ def implementation(op: Op, name: str, fn: Fn | None = None, vjp: Fn | None = Non
     return Implementation(op.name, f"wrong.{name}", fn or right(op), vjp=vjp or right_vjp(op), **more)
 
 
+def numpy_with(**more: Any) -> Adapter:
+    """NumPy, in which every operation has its right function: what invariants set two operations beside."""
+    return replace(ADAPTERS[0], implementations=tuple(implementation(op, "nothing", **more) for op in OPS.values()))
+
+
+NUMPY = numpy_with()
+
+
 @each_op
 @each_dtype
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -61,7 +68,10 @@ def test_the_bounds_do_not_accuse(op: Op, dtype: str, direction: str) -> None:
 
 
 def expected_rows(op: Op, direction: str) -> list[tuple[str, str]]:
-    """One for each case, check and cotangent, the first of which is not named."""
+    """One for each case, check and cotangent, the first of which is not named; or for each invariant's case."""
+    if direction == "invariant":
+        names = {case.name for case in op.cases}
+        return sorted((case, f"invariant.{i.name}") for i in op.invariants for case in i.cases if case in names)
     return sorted(
         (case.name, join(name, cotangent))
         for case in op.cases
@@ -96,7 +106,7 @@ class Wrong:
 
     @property
     def direction(self) -> str:
-        return "vjp" if self.vjp else "value"
+        return "invariant" if self.check.startswith("invariant.") else "vjp" if self.vjp else "value"
 
 
 def changed_value(op: str, change: Callable[..., Any]) -> Fn:
@@ -611,7 +621,115 @@ RAGGED: tuple[Wrong, ...] = (
 )  # fmt: skip
 
 GENERAL = tuple(wrong for op in OPS for make in (of_every_op, slightly_off) for wrong in make(op))
-WRONG = GENERAL + SHARED + GRADIENTS + POINTWISE + KINKS + RAGGED
+
+
+# Each invariant of each operation.
+
+
+def by_place(y: Array, kw: Arrays) -> Array:
+    """Another factor in each row."""
+    return y * np.linspace(1, 1.01, len(y), dtype=y.dtype).reshape(-1, *[1] * (y.ndim - 1))
+
+
+def scaled(y: Array, kw: Arrays) -> Array:
+    return y * y.dtype.type(1.001)
+
+
+def raised(y: Array, kw: Arrays) -> Array:
+    return y + y.dtype.type(0.01)
+
+
+def lowered(y: Array, kw: Arrays) -> Array:
+    return y - y.dtype.type(2**-20)
+
+
+def dented(y: Array, kw: Arrays) -> Array:
+    """Lower for x > 1 than just below."""
+    return y - (kw["x"] > 1) * y.dtype.type(0.01)
+
+
+def half_of_x(kw: Arrays) -> Arrays:
+    return {"x": kw["x"] / 2}
+
+
+def labels_ignored(kw: Arrays) -> Arrays:
+    return {"t": np.abs(kw["t"])}
+
+
+def log_mean_exp(x: Array, axis: int) -> Array:
+    return np.log(np.mean(np.exp(x), axis=axis, dtype=x.dtype))
+
+
+BROKEN_VALUES = (
+    ("softmax", "probability", "dominant-20", changed_value("softmax", scaled)),
+    ("softmax", "sums-to-one", "axis-0", changed_value("softmax", scaled)),
+    ("softmax", "shift", "coarse", lambda x, axis: np.exp(log_softmax_via_lse(x, axis))),
+    ("softmax", "permutation", "scale-10", changed_value("softmax", by_place)),
+    ("log_softmax", "nonpositive", "dominant-20", changed_value("log_softmax", raised)),
+    ("log_softmax", "exponentials-sum-to-one", "scale-10", changed_value("log_softmax", scaled)),
+    ("log_softmax", "exponentiates-to-softmax", "scale-10", changed_value("log_softmax", scaled)),
+    ("log_softmax", "shift", "coarse", log_softmax_via_lse),
+    ("log_softmax", "permutation", "scale-10", changed_value("log_softmax", by_place)),
+    ("logsumexp", "at-least-the-maximum", "dominant-20", log_mean_exp),
+    ("logsumexp", "shift", "coarse", changed_value("logsumexp", scaled)),
+    ("logsumexp", "permutation", "scale-10", changed_value("logsumexp", by_place)),
+    ("logsumexp", "normalises", "coarse", lambda x, axis: x.max(axis=axis)),
+    ("cross_entropy", "nonnegative", "scale-10", changed_value("cross_entropy", lambda y, kw: -y)),
+    ("cross_entropy", "shift", "coarse", cross_entropy_of(lse_minus_logit)),
+    ("cross_entropy", "permutation", "scale-10", with_arguments("cross_entropy", lambda kw: {"t": 0 * kw["t"]})),
+    ("cross_entropy", "negative-log-softmax", "scale-10", smoothed),
+    ("cross_entropy", "reduction-of-rows", "mean-scale-1", changed_value("cross_entropy", over_n_minus_1)),
+    ("sigmoid", "probability", "every-16-bit", changed_value("sigmoid", scaled)),
+    ("sigmoid", "ascending", "every-16-bit", changed_value("sigmoid", dented)),
+    ("sigmoid", "complement", "every-16-bit", changed_value("sigmoid", scaled)),
+    ("sigmoid", "permutation", "scale-1", changed_value("sigmoid", by_place)),
+    ("sigmoid", "two-classes", "scale-1", with_arguments("sigmoid", half_of_x)),
+    ("log_sigmoid", "nonpositive", "every-16-bit", changed_value("log_sigmoid", raised)),
+    ("log_sigmoid", "ascending", "every-16-bit", changed_value("log_sigmoid", dented)),
+    ("log_sigmoid", "odd-part", "scale-1", changed_value("log_sigmoid", scaled)),
+    ("log_sigmoid", "permutation", "scale-1", changed_value("log_sigmoid", by_place)),
+    ("log_sigmoid", "two-classes", "scale-1", with_arguments("log_sigmoid", half_of_x)),
+    ("log_sigmoid", "binary-cross-entropy", "scale-1", with_arguments("log_sigmoid", half_of_x)),
+    ("hinge", "nonnegative", "scale-1", changed_value("hinge", lowered)),
+    ("hinge", "mirrored", "scale-1", with_arguments("hinge", labels_ignored)),
+    ("hinge", "both-labels", "scale-1", lambda x, t: np.maximum(x.dtype.type(1.000001) - t * x, 0)),
+    ("squared_hinge", "nonnegative", "scale-1", changed_value("squared_hinge", lowered)),
+    ("squared_hinge", "mirrored", "scale-1", with_arguments("squared_hinge", labels_ignored)),
+    ("squared_hinge", "square-of-hinge", "scale-1", lambda x, t: np.square(np.maximum(margin(x, t), 0)) / 2),
+    ("ragged_centroid", "nonnegative", "random", changed_value("ragged_centroid", lambda y, kw: -y)),
+    ("ragged_centroid", "permutation", "random", changed_value("ragged_centroid", by_place)),
+    ("ragged_centroid", "translation", "coarse", centroid_loss(centre=lambda p: 0 * centre(p))),
+    ("ragged_centroid", "centroids-balance", "random", centroid_loss(centre=lambda p: np.median(p, axis=0))),
+    ("ragged_centroid", "mean-of-items", "random-mean", centroid_loss(items=np.sum)),
+)
+BROKEN_GRADIENTS = (
+    ("softmax", "gradient-sums-to-zero", "scale-10", lambda g, y, x, axis: {"x": g * y * (1 - y)}),
+    ("softmax", "symmetric-jacobian", "scale-10",
+     lambda g, y, x, axis: {"x": g - y * g.sum(axis=axis, keepdims=True)}),
+    ("log_softmax", "gradient-sums-to-zero", "scale-10", lambda g, y, x, axis: {"x": g - np.exp(y) * g}),
+    ("logsumexp", "gradient-sums-to-cotangent", "scale-10",
+     lambda g, y, x, axis: {"x": np.expand_dims(g, axis) * np.exp(x - x.max())}),
+    ("cross_entropy", "gradient-sums-to-zero", "scale-10", vjp_of_cross_entropy(lambda x, t: softmax(x))),
+    ("sigmoid", "even-gradient", "scale-1", lambda g, y, x: {"x": g * y}),
+    ("log_sigmoid", "complementary-gradient", "scale-1", lambda g, y, x: {"x": g * np.exp(y - x) ** 2}),
+    ("hinge", "mirrored-gradient", "scale-1", vjp_with_arguments("hinge", labels_ignored)),
+    ("hinge", "no-loss-no-gradient", "above-kink", lambda g, y, x, t: {"x": -g * t}),
+    ("squared_hinge", "mirrored-gradient", "scale-1", vjp_with_arguments("squared_hinge", labels_ignored)),
+    ("squared_hinge", "no-loss-no-gradient", "above-kink", lambda g, y, x, t: {"x": -2 * g * t * margin(x, t)}),
+    ("ragged_centroid", "gradient-balances", "random", centroid_vjp(recentred=False)),
+    ("ragged_centroid", "homogeneous", "coarse-delta-0", centroid_vjp(factor=lambda n: 1 / n)),
+)  # fmt: skip
+
+
+def breaking(op: str, invariant: str, at: str, **broken: Fn) -> Wrong:
+    return Wrong(op, f"breaks-{invariant}", "fail/bound", at, check=f"invariant.{invariant}", **broken)
+
+
+INVARIANTS = (
+    *(breaking(op, name, at, fn=fn) for op, name, at, fn in BROKEN_VALUES),
+    *(breaking(op, name, at, vjp=vjp) for op, name, at, vjp in BROKEN_GRADIENTS),
+)
+WRONG = GENERAL + SHARED + GRADIENTS + POINTWISE + KINKS + RAGGED + INVARIANTS
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -637,6 +755,8 @@ def test_every_op_has_a_wrong_value_and_a_wrong_gradient_of_its_own(op: Op) -> N
     assert set(own) == set(DIRECTIONS)
     names = [(wrong.op, wrong.direction, wrong.name) for wrong in WRONG]
     assert len(set(names)) == len(names)
+    invariants = {wrong.check for wrong in WRONG if wrong.op == op.name and wrong.direction == "invariant"}
+    assert invariants == {f"invariant.{i.name}" for i in op.invariants}
 
 
 @each_dtype
@@ -747,7 +867,7 @@ def grumpy(op: str) -> Fn:
 
 
 @each_dtype
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("direction", ["value", "vjp"])
 def test_an_exception_in_one_case_of_a_stack_does_not_spoil_the_others(dtype: str, direction: str) -> None:
     op = OPS["softmax"]
     rows = check(op, implementation(op, "grumpy", grumpy("softmax")), NUMPY, dtype, direction)
@@ -933,7 +1053,7 @@ def test_a_ratio_is_taken_in_the_wider_format() -> None:
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_bounds_of_class_c_do_not_accuse_either(op: Op, dtype: str, direction: str) -> None:
     """NumPy and ml_dtypes round every operation to the dtype. A bound that is infinite everywhere is no verdict."""
-    implemented = implementation(op, "nothing", precision={"*": Precision("C")})
+    declared: Any = {"precision": {"*": Precision("C")}}
     some = tuple(case for case in op.cases if case.name not in LARGE)
-    rows = check(op, implemented, NUMPY, dtype, direction, some)
+    rows = check(op, implementation(op, "nothing", **declared), numpy_with(**declared), dtype, direction, some)
     assert [row.message for row in rows if row.status == "fail" or row.reason == "exception"] == []
