@@ -1,0 +1,473 @@
+"""Certificates of the reference: each operation once more, from its textbook definition, in ball arithmetic.
+
+    pip install ".[certify]"
+    python tests/self/certificates/make.py                # makes <op>.npz for every operation
+    python tests/self/certificates/make.py softmax        # for one
+    python tests/self/certificates/make.py --check        # writes nothing: compares what is stored with what comes out
+
+Nothing is shared with the reference but names. Values are what a textbook has: the softmax is exp(x) over the sum of
+exp(x), log-softmax the logarithm of that. Nothing overflows, and what cancels is computed again with twice the bits,
+until every number is known to a relative radius of 2**-110, or to be below 2**-16600 in size, which is stored as 0.
+Gradients are forward-mode: every number carries its partial derivatives for the inputs that it depends on, and the
+cotangent is contracted with them at the end; no gradient is written by hand. A branch is taken where a ball decides
+it: at a kink only exact numbers do, and there the derivative is that of the default convention.
+
+A new operation: a line in OPS, its formula on arrays of Dual and its cases. What is not finite is not certified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import flint
+import numpy as np
+from flint import arb
+
+from gradparity.cases import COTANGENTS, Draw, bimodal, dominant, logits, near_ties, ramp, subnormal
+from gradparity.certificates import NUMBER, Certificate, load, save
+from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, is_float, join, nearest, outputs
+from gradparity.reference import OPS as REFERENCE
+
+HERE = Path(__file__).parent
+DTYPES = ("float64", "float32")
+BITS = [2**k for k in range(8, 17)]
+RADIUS = 2.0**-110  # relative
+LEAST = arb(2) ** -16600
+
+
+# --- numbers that know their derivatives
+
+
+class UndecidedError(ArithmeticError):
+    """A ball holds numbers on both sides of a branch."""
+
+
+@dataclass(frozen=True)
+class Dual:
+    """A ball v and its partial derivatives d, {number of the input: ball}; what is not there is exactly 0."""
+
+    v: arb
+    d: dict[int, arb]
+
+    def __add__(self, other: Any) -> Dual:
+        other = dual(other)
+        return linear(self.v + other.v, (1, self), (1, other))
+
+    def __mul__(self, other: Any) -> Dual:
+        other = dual(other)
+        return linear(self.v * other.v, (other.v, self), (self.v, other))
+
+    def __truediv__(self, other: Any) -> Dual:
+        other = dual(other)
+        q = self.v / other.v
+        return linear(q, (1 / other.v, self), (-q / other.v, other))
+
+    def __neg__(self) -> Dual:
+        return linear(-self.v, (-1, self))
+
+    def __sub__(self, other: Any) -> Dual:
+        return self + -dual(other)
+
+    def __rsub__(self, other: Any) -> Dual:
+        return dual(other) - self
+
+    def __rtruediv__(self, other: Any) -> Dual:
+        return dual(other) / self
+
+    def __gt__(self, other: Any) -> bool:
+        other = dual(other)
+        if not (self.v > other.v or self.v <= other.v):
+            raise UndecidedError
+        return bool(self.v > other.v)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def exp(self) -> Dual:  # np.exp and its like call these on arrays of objects
+        y = self.v.exp()
+        return linear(y, (y, self))
+
+    def log(self) -> Dual:
+        return linear(self.v.log(), (1 / self.v, self))
+
+    def sqrt(self) -> Dual:
+        y = self.v.sqrt()
+        return linear(y, (1 / (2 * y), self))
+
+
+def linear(v: arb, *terms: tuple[Any, Dual]) -> Dual:
+    """v, with the derivatives of sum(slope * x)."""
+    d: dict[int, arb] = {}
+    for slope, x in terms:
+        for i, partial in x.d.items():
+            d[i] = d.get(i, 0) + slope * partial
+    return Dual(v, d)
+
+
+def dual(x: Any) -> Dual:
+    """A constant: an integer or a float64, which is exact."""
+    return x if isinstance(x, Dual) else Dual(arb(x), {})
+
+
+def positive(z: Dual) -> Dual:
+    """max(z, 0), its derivative 0 at z = 0."""
+    return z if z > 0 else dual(0)
+
+
+# --- the operations, from the textbook
+
+
+def softmax(x: Array, axis: int) -> Array:
+    return np.exp(x) / np.exp(x).sum(axis, keepdims=True)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    return np.log(softmax(x, axis))
+
+
+def logsumexp(x: Array, axis: int) -> Array:
+    return np.log(np.exp(x).sum(axis))
+
+
+def cross_entropy(x: Array, t: Array, reduction: str) -> Array:
+    return reduced(-np.log(softmax(x, 1)[np.arange(len(t)), t]), reduction)
+
+
+def reduced(losses: Array, reduction: str) -> Any:
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / len(losses)}[reduction]
+
+
+def sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))
+
+
+def log_sigmoid(x: Array) -> Array:
+    return np.log(sigmoid(x))
+
+
+def hinge(x: Array, t: Array) -> Array:
+    return each(positive, 1 - t * x)
+
+
+def squared_hinge(x: Array, t: Array) -> Array:
+    return hinge(x, t) * hinge(x, t)
+
+
+def each(f: Callable[[Dual], Any], x: Array) -> Array:
+    y = np.empty(x.shape, object)
+    y.flat = [f(z) for z in x.flat]
+    return y
+
+
+def ragged_centroid(x: Array, t: Array, delta: float, reduction: str) -> tuple[Array, Array]:
+    """x - c is taken over its common denominator, exactly where the precision holds all of it: members that sit on
+    their centroid are known to. There r = 0 <= delta and the squared excess is 0 with its derivative."""
+    losses, centroids = np.full(len(x), dual(0)), np.empty(x.shape, object)
+    for b, k in {(b, k) for b, labels in enumerate(t.tolist()) for k in labels}:
+        own = t[b] == k
+        n, total = int(own.sum()), x[b, own].sum(axis=0)
+        centroids[b, own] = total / n
+        for away in n * x[b, own] - total:
+            h = positive(np.sqrt((away * away).sum()) / n - delta)
+            losses[b] += h * h / n
+    return reduced(losses, reduction), centroids
+
+
+# --- cases
+
+
+def values(*xs: float) -> Any:
+    return lambda draw: {"x": draw.quantised(xs)}
+
+
+def only_x(make: Any, *arguments: Any) -> Any:
+    return lambda draw: {"x": make(draw, *arguments)}
+
+
+def normal(draw: Draw, shape: tuple[int, ...], scale: float, shift: float = 0.0) -> Array:
+    return draw.normal("x", shape, scale, shift)
+
+
+def constant(draw: Draw, rows: int, classes: int, value: float) -> Array:
+    return draw.full((rows, classes), value)
+
+
+def subnormal_rows(draw: Draw, *shape: int) -> Array:
+    return subnormal(draw, shape)
+
+
+FEW = (2, 5, 17)
+ROWS: dict[str, tuple[Any, ...]] = {
+    **{f"scale-{s:g}-c{c}": (logits, 2, c, s) for c in (1, 2, 3, 5, 10, 17)
+       for s in (0.001, 0.1, 1, 3, 10, 30, 100, 1e3, 1e4)},
+    **{f"shift-{'minus-' * (s < 0)}{abs(s):.0f}-c{c}": (logits, 2, c, 1.0, s) for c in FEW
+       for s in (100, -1000, 1e4, -1e4, 1e6)},
+    **{f"dominant-{lead}-c{c}": (dominant, 2, c, lead) for c in FEW for lead in (5, 11, 20, 36, 45, 100, 800, 12000)},
+    **{f"ramp-{depth}-c{c}": (ramp, 2, c, depth) for c in FEW for depth in (10, 40, 80, 110, 400, 750, 11500)},
+    **{f"near-ties-c{c}": (near_ties, 2, c) for c in (2, 3, 5, 10, 17)},
+    **{f"equal-c{c}": (constant, 1, c, 0.7) for c in (2, 3, 10)},
+    **{f"zero-c{c}": (constant, 1, c, 0.0) for c in (1, 7)},
+    **{f"subnormal-c{c}": (subnormal_rows, 2, c) for c in FEW},
+    **{f"bimodal-c{c}": (bimodal, 2, c) for c in FEW},
+    **{f"huge-c{c}": (logits, 2, c, 1e30) for c in FEW},
+}  # fmt: skip
+ALONG_AXIS = (
+    *(Case(name, only_x(*make), {"axis": -1}) for name, make in ROWS.items()),
+    *(Case(f"axis-0-scale-{s:g}", only_x(logits, 5, 3, s), {"axis": 0}) for s in (1, 30, 1e4)),
+    *(Case(f"axis-1-of-3-scale-{s:g}", only_x(normal, (2, 4, 3), s), {"axis": 1}) for s in (1, 30, 1e4)),
+)
+
+
+def labelled(make: Any, *arguments: Any) -> Any:
+    def arrays(draw: Draw) -> Arrays:
+        x = make(draw, *arguments)
+        return {"x": x, "t": draw.integers("t", x.shape[:1], x.shape[1])}
+
+    return arrays
+
+
+def of_the_largest(make: Any, *arguments: Any) -> Any:
+    """The label is the largest logit: a loss near 0."""
+    return lambda draw: {"x": (x := make(draw, *arguments)), "t": np.argmax(x, axis=1)}
+
+
+CROSS_ENTROPY = (
+    *(Case(name, labelled(*make), {"reduction": "none"}) for name, make in ROWS.items()),
+    *(Case(f"right-{name}", of_the_largest(*ROWS[name]), {"reduction": "none"})
+      for name in ROWS if name.startswith(("dominant", "bimodal", "scale-30-"))),
+    *(Case(f"{reduction}-scale-{s:g}-c{c}", labelled(logits, 3, c, s), {"reduction": reduction})
+      for reduction in ("sum", "mean") for c in FEW for s in (0.01, 1, 10, 100)),
+)  # fmt: skip
+
+
+def line(start: float, stop: float) -> Any:
+    return lambda draw: {"x": draw.quantised(np.linspace(start, stop, 8))}
+
+
+LINES = (
+    (-1, 1), (-8, 0), (0, 8), (-20, -10), (10, 20), (-34.5, -33.5), (33.5, 40), (-38, -36), (36, 39), (-90, -86),
+    (-104, -102), (-110, -80), (-710, -707), (-746, -743), (-800, 800), (-120, 120), (-11400, -11350), (-1e5, -1e4),
+    (1e4, 1e5), (-1e30, 1e30),
+)  # fmt: skip
+SIGMOID = (
+    *(Case(f"scale-{s:g}-{take}", only_x(normal, (8,), s)) for take in "abcde"
+      for s in (1e-30, 1e-10, 1e-5, 0.001, 0.03, 0.3, 1, 3, 10, 20, 30, 60, 100, 300, 1e3, 1e4)),
+    *(Case(f"line-{k}", line(*ends)) for k, ends in enumerate(LINES)),
+    *(Case(f"subnormal-{take}", only_x(subnormal_rows, 8)) for take in "abc"),
+    Case("zero", values(0.0)),
+    Case("whole-numbers", values(-3, -2, -1, 1, 2, 3, 4, 5)),
+)  # fmt: skip
+
+
+def at(*margins: float) -> Any:
+    """Both labels at each of these margins t x."""
+    t = np.repeat([1.0, -1.0], len(margins))
+    return lambda draw: {"x": t * draw.quantised(np.tile(margins, 2)), "t": draw.quantised(t)}
+
+
+def random_margins(shape: tuple[int, ...], scale: float, shift: float = 0.0) -> Any:
+    def arrays(draw: Draw) -> Arrays:
+        t = draw.signs("t", shape)
+        return {"x": t * draw.normal("x", shape, scale, shift), "t": t}
+
+    return arrays
+
+
+def near_kink(steps: int) -> Any:
+    """Margins so many units in the last place below 1, and twice as many half units above it."""
+    return lambda draw: at(1 - steps * 2 * FORMATS[draw.dtype].unit, 1 + steps * 2 * FORMATS[draw.dtype].unit)(draw)
+
+
+HINGE = (
+    *(Case(f"scale-{s:g}-{take}", random_margins((8,), s)) for take in "abcdef"
+      for s in (1e-30, 1e-10, 0.001, 0.1, 0.5, 1, 2, 5, 10, 100, 1e4, 1e15)),
+    *(Case(f"around-1-{s:g}-{take}", random_margins((8,), s, 1.0)) for take in "ab"
+      for s in (1e-15, 1e-12, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01)),
+    *(Case(f"kink-{steps}-steps", near_kink(steps)) for steps in (0, 1, 2, 3, 4, 5, 6, 7, 8, 100, 1000)),
+    *(Case(f"plane-{s:g}", random_margins((3, 4), s)) for s in (0.1, 1, 10)),
+    Case("kink", at(1.0)),
+    Case("below-kink", at(0.5, 0.0, -1.0, -100.0)),
+    Case("above-kink", at(1.5, 2.0, 100.0)),
+    Case("far", at(-1e18, 1e18)),
+    *(Case(f"subnormal-{take}", lambda draw: {"x": subnormal(draw, (8,)), "t": draw.signs("t", (8,))})
+      for take in "abc"),
+)  # fmt: skip
+
+
+def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
+    return lambda draw: {"x": draw.normal("x", (items, count, dim), scale, shift),
+                         "t": draw.integers("t", (items, count), classes)}  # fmt: skip
+
+
+def alone(draw: Draw) -> Arrays:
+    """Each member is its own class."""
+    return {"x": draw.normal("x", (2, 4, 2)), "t": np.tile(np.arange(4), (2, 1))}
+
+
+def together(size: int, shift: float) -> Any:
+    """Classes whose members all sit on one point, beside one whose members do not."""
+
+    def arrays(draw: Draw) -> Arrays:
+        x = np.repeat(draw.normal("x", (2, 2, 2), 1.0, shift), size, axis=1)
+        apart = draw.normal("apart", (2, 2, 2), 1.0, shift)
+        return {"x": np.concatenate([x, apart], 1), "t": np.tile(np.repeat([0, 1, 2], [size, size, 2]), (2, 1))}
+
+    return arrays
+
+
+def far_apart(draw: Draw) -> Arrays:
+    return {"x": draw.normal("x", (2, 6, 2)), "t": np.array([0, 1000, 999_999])[draw.integers("t", (2, 6), 3)]}
+
+
+def at_distance_5(scale: float) -> Any:
+    """Two points of one class at distance 5 scale from its centroid."""
+    return lambda draw: {"x": draw.quantised([[[3 * scale, 4 * scale], [-3 * scale, -4 * scale]]]),
+                         "t": np.array([[3, 3]])}  # fmt: skip
+
+
+def ragged(name: str, make: Any, delta: float = 0.5, reduction: str = "none") -> Case:
+    return Case(name, make, {"delta": delta, "reduction": reduction})
+
+
+RAGGED = (
+    *(ragged(f"scale-{s:g}-delta-{delta:g}-k{k}", points(2, 5, 2, k, s), delta) for k in (1, 3, 10)
+      for delta in (0, 0.1, 0.5) for s in (0.001, 0.1, 1, 30, 1e4)),
+    *(ragged(f"shift-{s:g}-delta-{delta:g}-{take}", points(2, 5, 2, 2, 1.0, s), delta) for take in "ab"
+      for delta in (0, 0.5, 1) for s in (1, 100, 1e4)),
+    *(ragged(f"dim-{dim}-n{n}", points(1, n, dim, 2, 2.0)) for dim in (1, 3, 8) for n in (1, 2, 3, 7)),
+    *(ragged(f"mean-b{b}-delta-{delta:g}", points(b, 4, 2, 2), delta, "mean") for b in (1, 2, 3, 4)
+      for delta in (0, 0.1, 0.5)),
+    *(ragged(f"alone-delta-{delta:g}", alone, delta) for delta in (0, 0.5)),
+    *(ragged(f"together-{n}-at-{s:g}-delta-{delta:g}", together(n, s), delta) for n in (2, 3) for s in (0, 100)
+      for delta in (0, 0.5)),
+    *(ragged(f"far-apart-labels-delta-{delta:g}", far_apart, delta) for delta in (0, 0.5)),
+    *(ragged(f"distance-{5 * s:g}-delta-{delta:g}", at_distance_5(s), delta) for s in (1.0, 0.25)
+      for delta in (0, 1, 1.25, 5, 100)),
+    *(ragged(f"within-delta-{k}", points(1, 5, 2, k), 100.0) for k in (1, 2)),
+)  # fmt: skip
+
+OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
+    "softmax": (softmax, ALONG_AXIS),
+    "log_softmax": (log_softmax, ALONG_AXIS),
+    "logsumexp": (logsumexp, tuple(case for case in ALONG_AXIS if "huge" not in case.name)),  # whose bound is infinite
+    "cross_entropy": (cross_entropy, CROSS_ENTROPY),
+    "sigmoid": (sigmoid, SIGMOID),
+    "log_sigmoid": (log_sigmoid, SIGMOID),
+    "hinge": (hinge, HINGE),
+    "squared_hinge": (squared_hinge, HINGE),
+    "ragged_centroid": (ragged_centroid, RAGGED),
+}
+
+
+# --- making
+
+
+def certified(op: str, case: Case, dtype: str) -> tuple[Certificate, int, float]:
+    """With twice the bits until every number is known; the bits, and the largest relative radius."""
+    draw = Draw(f"{op}/{case.name}", dtype)
+    arrays = {k: widened(a) for k, a in case.arrays(draw).items()}
+    params = {k: float(draw.quantised(v)) if isinstance(v, float) else v for k, v in case.params.items()}
+    for bits in BITS:
+        flint.ctx.prec = bits
+        with suppress(UndecidedError):
+            g, balls = evaluated(op, draw, arrays, params)
+            radius = max((relative(ball) for part in balls.values() for ball in part.flat), default=0.0)
+            if radius <= RADIUS:
+                truth = {k: as_numbers(part) for k, part in balls.items()}
+                return Certificate(case.name, dtype, params, arrays, g, truth), bits, radius
+    raise GradparityError(f"{op}/{case.name} in {dtype} is not decided with {BITS[-1]} bits")
+
+
+def evaluated(op: str, draw: Draw, arrays: Arrays, params: Any) -> tuple[Array, Arrays]:
+    """The cotangent; by the name of its check each output and gradient, arrays of balls."""
+    wrt, variables, start = REFERENCE[op].wrt, dict[str, Array](), 0
+    for k in wrt:
+        variables[k] = numbered(arrays[k], start)
+        start += arrays[k].size
+    ys = [np.asarray(y, object) for y in outputs(OPS[op][0](**arrays | variables, **params))]
+    g = widened(COTANGENTS["normal"](draw, ys[0].shape))
+    dx = sum(map(Dual.__mul__, ys[0].flat, g.ravel().tolist()), dual(0)).d
+    values = dict(zip(REFERENCE[op].checks("value"), (each(lambda y: y.v, y) for y in ys), strict=True))
+    return g, values | {join("vjp", k): each(lambda x: dx.get(next(iter(x.d)), arb(0)), variables[k]) for k in wrt}
+
+
+def numbered(x: Array, start: int) -> Array:
+    """Variables: each has the derivative 1 for its own number."""
+    return np.array([Dual(arb(v), {start + i: arb(1)}) for i, v in enumerate(x.flat)], object).reshape(x.shape)
+
+
+def widened(a: Array) -> Array:
+    return np.asarray(a, np.float64 if is_float(a) else np.int64)
+
+
+def relative(ball: arb) -> float:
+    """The radius in parts of the smallest number in the ball; infinite where that is 0 or nothing is known."""
+    if ball.abs_upper() <= LEAST:
+        return 0.0
+    return float(ball.rad() / ball.abs_lower()) if ball.abs_lower() > 0 else math.inf
+
+
+def as_numbers(balls: Array) -> Array:
+    return np.array([pair(ball) for ball in balls.flat], NUMBER).reshape(balls.shape)
+
+
+def pair(ball: arb) -> tuple[float, float, int]:
+    """The middle as (hi + lo) 2**k, to 107 bits: what lies below them is within the radius, and noise."""
+    if ball.abs_upper() <= LEAST:
+        return 0.0, 0.0, 0
+    mantissa, exponent = map(int, ball.mid().man_exp())
+    size = abs(mantissa).bit_length()
+    significand = round(Fraction(mantissa, 2**size) * 2**107)
+    hi = significand / 2**107
+    return hi, (significand - int(hi * 2**107)) / 2**107, exponent + size
+
+
+def made(op: str) -> tuple[dict[str, Any], list[Certificate]]:
+    """What is said about the certificates of an operation, and they."""
+    cases, bits, radii = zip(*(certified(op, case, dtype) for dtype in DTYPES for case in OPS[op][1]), strict=True)
+    versions = {"python-flint": flint.__version__, "flint": flint.__FLINT_VERSION__}
+    return {"bits": [min(bits), max(bits)], "radius": max(radii), **versions}, list(cases)
+
+
+def differences(op: str, cases: list[Certificate]) -> Iterator[str]:
+    stored, new = ({(c.name, c.dtype): c for c in many} for many in (load(HERE / f"{op}.npz").cases, cases))
+    for name, dtype in sorted(set(stored) | set(new)):
+        if not same(stored.get((name, dtype)), new.get((name, dtype))):
+            yield f"{name} in {dtype}"
+
+
+def same(a: Certificate | None, b: Certificate | None) -> bool:
+    if a is None or b is None:
+        return False
+    x, y = a.frozen(), b.frozen()
+    return a.params == b.params and set(x) == set(y) and all(np.array_equal(x[k], y[k]) for k in x)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the certificates, or compare them with what is stored.")
+    parser.add_argument("op", nargs="*", help="all of them where none is named")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where what is stored differs")
+    options = parser.parse_args()
+    for op in options.op:
+        if op not in OPS:
+            parser.error(nearest(op, sorted(OPS), "operation"))
+    differ = False
+    for op in options.op or OPS:
+        about, cases = made(op)
+        wrong = list(differences(op, cases)) if options.check else []
+        if not options.check:
+            save(HERE / f"{op}.npz", op, about, cases)
+        print(f"{op}: {len(cases)} cases, {about}" + (f"; differ: {', '.join(wrong)}" if wrong else ""))
+        differ |= bool(wrong)
+    return int(differ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
