@@ -532,7 +532,10 @@ def test_a_summary_shows_what_was_not_passed() -> None:
     assert "1 FAIL" in shown
 
 
-MAPPED = {"gradparity": "src/gradparity", **{f"gradparity/{k}": k for k in ("reference", "adapters", "tests")}}
+MAPPED = {
+    "gradparity": "src/gradparity",
+    **{f"gradparity/{k}": k for k in ("reference", "adapters", "mutants", "tests")},
+}
 
 
 def test_the_wheel_holds_exactly_the_right_files(tmp_path: Path) -> None:
