@@ -41,12 +41,12 @@ BOTH = {
     "raises": (raw(raises), "error/exception"),
 }
 
-BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16: right and wrong are 0"}
+BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
 
 
 def of_every_op(op: str) -> Iterator[Mutant]:
     at = typical(op)
-    yield Mutant(op, "none", right, right, survives={"*": "this is the right implementation"})
+    yield Mutant(op, "none", right, right, survives={"*": "it is the right implementation"})
     for name, (defect, reason) in BOTH.items():
         yield Mutant(op, name, defect, defect, at, reason)
     yield Mutant(op, "of-the-previous-call", stale, stale, "strided")

@@ -30,10 +30,10 @@ OTHER_DTYPE = {"float64": "float32", "float32": "float64", "bfloat16": "float16"
 
 # Why what is wrong may live.
 BELOW_ROUNDING = (
-    "1e-6 is 1/3900 of what bfloat16 rounds by, and 1/490 of what float16 does: it is seen only where a result lies "
-    "that near to a midpoint, and none does"
+    "1e-6 is 1/3900 of what bfloat16 rounds by, and 1/490 of what float16 does, and it is seen only where a result "
+    "lies that near to a midpoint, and none does"
 )
-NOTHING_EXCHANGED = "right: the others die of the part that was exchanged in them"
+NOTHING_EXCHANGED = "it is right, so that the others die of the part that was exchanged in them"
 
 
 def instead(wrong: Fn) -> Defect:

@@ -165,10 +165,10 @@ PARTS: Mapping[str, tuple[Callable[[str], Parts], str, str]] = {
     "from-parts": (always(), "", ""),
 }
 AT = {"log_softmax/exp-off-by-1e-3/*": "digits"}
-CANCELS = "the factor is in the numerator and in the sum: it cancels in the quotient"
+CANCELS = "the factor is in the numerator and in the sum, and cancels in the quotient"
 INSIDE = (
-    "inside the bound: 17 u in each exponential, which their sum partly cancels, against 8.8 u allowed for exponential "
-    "and sum, the same again where the gradient uses the output, and its roundings"
+    "it lies inside the bound, with 17 u in each exponential, which their sum partly cancels, against 8.8 u allowed "
+    "for exponential and sum, the same again where the gradient uses the output, and its roundings"
 )
 FEW_LOGITS = (
     "in float32 the bracket is off by |m| 2^-24; logits of a large m have few distinct values in 16 bits, and none of "

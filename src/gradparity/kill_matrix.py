@@ -18,8 +18,8 @@ FLOOR_LEGEND = "The smallest k for which correct * (1 + 2^k u) is caught, u of t
 MEANING = """\
 Each row is a wrong implementation, judged by the same cases, bounds and checks as a framework. A cell is the number of
 cases that kill it, and its largest error in units of the bound (inf: nothing is allowed there, or there is nothing to
-compare). The last two columns say where the row is killed most narrowly: that factor, and the first case. In 16 bits an
-implementation computes in float32 and rounds once, and is judged by class A."""
+compare); "lives" if no case does. The last two columns say where the row is killed most narrowly: that factor, and the
+first case. In 16 bits an implementation computes in float32 and rounds once, and is judged by class A."""
 FLOOR_MEANING = """\
 The smallest relative error 2^k u of every element that is caught, and k. In 16 bits the error is made before the one
 rounding, and less than u is seen where a result lies near to a midpoint."""
@@ -80,7 +80,7 @@ def brief(cell: Cell) -> str:
 
 def full(cell: Cell) -> str:
     """With the largest factor."""
-    return f"{cell.killed_by} ({number(cell.factor)})" if cell.killers else "lives"
+    return f"{cell.killed_by if cell.killers else 'lives'} ({number(cell.factor)})"
 
 
 def floor_lines(floors: Sequence[Floor], show: Callable[[Floor], str]) -> Iterator[Line]:
@@ -158,7 +158,7 @@ def markdown(cells: Sequence[Cell], wider: Sequence[Cell], floors: Sequence[Floo
         yield from markdown_table(["defect", *heads, "factor", "first"], matrix_lines(rows, where, full))
     yield from ("## What lives, and why", "")
     for proof, names in proofs(cells):
-        yield from (f"{proof[0].upper()}{proof[1:]}:", "", *(f"- {name}" for name in names), "")
+        yield from (f"Because {proof}:", "", *(f"- {name}" for name in names), "")
     yield from ("## Class B", "", f"{WIDER}:", "", *(f"- {name}" for name in only_wider(cells, wider)), "")
     yield from ("## Detection floor", "", FLOOR_MEANING, "")
     yield from markdown_table(["operation", *heads], floor_lines(floors, lambda f: f"{f.relative:.1e} ({f.k})"))

@@ -240,13 +240,13 @@ def test_the_generated_page_is_of_these_mutants() -> None:
     listed = {(op, name) for op, table in sections.items() for name in re.findall(r"^\| (\S+) \|", table, re.MULTILINE)}
     assert listed - {(op, name) for op in OPS for name in ("defect", "---")} == {(m.op, m.name) for m in MUTANTS}
     assert "all as declared" in page
-    assert all(proof[1:] in page for proof in {p for m in MUTANTS for p in m.survives.values()})
+    assert all(proof in page for proof in {p for m in MUTANTS for p in m.survives.values()})
 
 
 def test_markdown_says_what_lives_by_which_proof(capsys: pytest.CaptureFixture[str]) -> None:
     assert command(*SMALL, "--format", "markdown") == 0
     page = capsys.readouterr().out
     assert "| defect | float32 value | float32 gradient | float16 value | float16 gradient | factor | first |" in page
-    assert re.search(r"^The derivative may be .*:\n\n- sigmoid/half-plus-half-tanh: f16 g$", page, re.MULTILINE)
+    assert re.search(r"^Because the derivative may be .*:\n\n- sigmoid/half-plus-half-tanh: f16 g$", page, re.MULTILINE)
     assert re.search(r"^\| sigmoid \| \d\.\de-\d\d \(-?\d+\) \|", page, re.MULTILINE)
     assert kill_matrix.WIDER in page
