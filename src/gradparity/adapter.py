@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from gradparity.arithmetic import Precision
-from gradparity.op import Array, Arrays, Case, GradparityError, Op, nearest, outputs
+from gradparity.op import COMPARED, Array, Arrays, Case, GradparityError, Op, nearest, outputs
 
 Fn = Callable[..., Any]
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Implementation:
         """The cases that are computed with the same precision, and this implementation as it is for them."""
 
         def table(case: str) -> dict[str, Precision]:
-            return {f"*/{d}/*": self.precision_of(dtype, d, case) for d in ("value", "vjp")}
+            return {f"*/{d}/*": self.precision_of(dtype, d, case) for d in COMPARED}
 
         piles: dict[str, list[Case]] = {}
         for case in cases:

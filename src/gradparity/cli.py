@@ -1,4 +1,4 @@
-"""The command line: run, list, snippet."""
+"""The command line: run, list, snippet, mutants."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,15 +17,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gradparity import catalogue, plugin, report, results
+from gradparity import catalogue, kill_matrix, mutation, plugin, report, results
 from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
-from gradparity.op import GradparityError, Op
+from gradparity.mutants import MUTANTS
+from gradparity.op import COMPARED, FORMATS, GradparityError, Op, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
 CONFORMING, NOT_CONFORMING, WRONG_CALL, INCOMPLETE = 0, 1, 2, 4
+MANY = "100000"  # crashed workers: each is an item's result, and no reason to stop
 POLL = 0.2  # seconds between looks at the rows that have come
 PLAIN_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
@@ -124,7 +127,7 @@ def one_process(
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
             try:
                 batches = (take(lines, writer, found) for lines in follow(process, part))
-                show_progress(batches, int(found.header["planned"]), console)
+                show_progress(batches, int(found.header["planned"]), "rows", console)
             except KeyboardInterrupt:
                 process.terminate()
                 process.wait()
@@ -142,7 +145,7 @@ def pytest_command(
     """The suite as pytest runs it: its own configuration, and no plugin but xdist."""
     command = [sys.executable, "-m", "pytest", "-p", "gradparity.plugin", "-p", "xdist", "-p", "no:cacheprovider",
                "-c", str(config), "--rootdir", str(config.parent), "--pyargs", "gradparity.tests.test_conformance",
-               "-q", "-n", workers, "--dist", "worksteal", "--run-file", str(part),
+               "-q", "-n", workers, "--dist", "worksteal", "--max-worker-restart", MANY, "--run-file", str(part),
                "--seed", str(selection.seed), "--select", selection.select]  # fmt: skip
     for name in ("framework", "mode", "device"):
         command += [f"--{name}={value}" for value in sorted({getattr(a, name) for a in adapters})]
@@ -178,21 +181,21 @@ def take(lines: list[str], writer: results.Writer, found: results.Run) -> int:
     return len(part.rows)
 
 
-def show_progress(batches: Iterator[int], planned: int, console: Console) -> None:
+def show_progress(batches: Iterator[int], planned: int, what: str, console: Console) -> None:
     """A bar on a terminal, a line now and then in a log."""
     if console.is_terminal:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("", total=planned)
             for count in batches:
                 bar.advance(task, count)
         return
     done, last = 0, time.monotonic()
-    console.print(f"{planned} rows to judge")
+    console.print(f"{planned} {what} to judge")
     for count in batches:
         done += count
         if time.monotonic() - last > PLAIN_EVERY:
-            console.print(f"{done} of {planned} rows judged")
+            console.print(f"{done} of {planned} {what} judged")
             last = time.monotonic()
 
 
@@ -261,3 +264,61 @@ def snippet_(identity: str, seed: int) -> int:
     print(snippet(item.op, item.implementation, item.adapter, case, row, seed))
     print(f"# {name}: {row.status}" + (f", {row.message}" if row.message else f", error {row.error:.3g} of the bound"))
     return CONFORMING
+
+
+FORMS: dict[str, Callable[..., Iterable[Any]]] = {
+    "text": lambda cells, wider, floors: kill_matrix.text(cells, wider, floors, Console().width),
+    "lines": lambda cells, wider, floors: cells,
+    "markdown": kill_matrix.markdown,
+}
+
+
+@cli.command()
+@click.option("--op", multiple=True, metavar="NAME", help="mutants of this operation only")
+@click.option("--dtype", multiple=True, metavar="NAME", help="in this dtype only")
+@click.option("--select", default="*", metavar="GLOB", help="mutants only whose name, op/defect, matches")
+@click.option("--format", "form", type=click.Choice(tuple(FORMS)), default="text",
+              help="a table; a line for each mutant, dtype and direction; Markdown")  # fmt: skip
+def mutants(op: tuple[str, ...], dtype: tuple[str, ...], select: str, form: str) -> int:
+    """Show that the checks catch wrong implementations: the kill matrix, and the detection floor.
+
+    Exit codes: 0 every mutant dies, or lives by a proof; 1 one does not do as declared; 2 the call was wrong.
+    """
+    dtypes, ops = chosen(dtype, list(FORMATS), "dtype"), chosen(op, list(OPS), "op")
+    some = [m for m in MUTANTS if m.op in ops and fnmatchcase(m.id, select)]
+    if not some:
+        raise GradparityError(f"nothing selected: no mutant of {', '.join(ops)} matches {select!r}")
+    fused = [name for name in dtypes if FORMATS[name].bits < 24]
+    whole = [(name, d, direction) for name in ops for d in dtypes for direction in COMPARED if select == "*"]
+    cells, wider, floors = gathered(
+        sum(len(m.directions) for m in some) * len(dtypes + fused) + len(whole),
+        mutation.matrix(some, dtypes),
+        mutation.matrix(some, fused, "B"),
+        (mutation.floor(*place) for place in whole),
+    )
+    for line in FORMS[form](cells, wider, floors):
+        print(line)
+    return CONFORMING if all(cell.as_declared for cell in cells) else NOT_CONFORMING
+
+
+def gathered(planned: int, *sources: Iterator[Any]) -> list[list[Any]]:
+    """What each of them gives, as a list; the progress goes to stderr."""
+    found: list[list[Any]] = [[] for _ in sources]
+
+    def steps() -> Iterator[int]:
+        for into, source in zip(found, sources, strict=True):
+            for one in source:
+                into.append(one)
+                yield 1
+
+    show_progress(steps(), planned, "cells", Console(stderr=True))
+    return found
+
+
+def chosen(names: tuple[str, ...], valid: list[str], what: str) -> list[str]:
+    """These names, which must be valid, in the order of the valid ones; all where none is given."""
+    given = plugin.split(list(names))
+    for name in given:
+        if name not in valid:
+            raise GradparityError(nearest(name, valid, what))
+    return [name for name in valid if name in given or not given]

@@ -159,7 +159,8 @@ def named(case: Case, direction: str, checks: Sequence[str]) -> list[str]:
     return [join(check, cotangent) for cotangent in cotangents for check in checks]
 
 
-DIRECTIONS = ("value", "vjp", "invariant")
+COMPARED = ("value", "vjp")  # the directions in which a result is set beside the reference
+DIRECTIONS = (*COMPARED, "invariant")
 STATUSES = ("pass", "fail", "xfail", "xpass", "unsupported", "error")
 BAD = ("fail", "xpass", "error")
 

@@ -15,7 +15,12 @@ from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import EVERYTHING, Arithmetic, Tracked, wide
 from gradparity.check import check, reference_subject
 from gradparity.invariant import Subject, exact_in_wide, exactly
-from gradparity.op import FORMATS, Array, Case, GradparityError, Invariant, Op, Result, outputs
+from gradparity.mutants.defects import arguments, instead, result
+from gradparity.mutants.hinges import margin
+from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
+from gradparity.mutants.softmax_family import gradient_of, loss_of, over_n_minus_1, smoothed, via_logsumexp
+from gradparity.mutation import Defect, Mutant
+from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
@@ -231,3 +236,121 @@ def test_every_16_bit_number_is_there_once_and_in_order(dtype: str) -> None:
     assert (np.diff(x) >= 0).all()
     assert len(set(x.tolist())) == len(x) - 1  # 0 and -0 are equal
     assert np.isfinite(x).all()
+
+
+# --- each has something that breaks it
+
+
+def by_place(y: Array, kw: Arrays) -> Array:
+    """Another factor in each row."""
+    return y * np.linspace(1, 1.01, len(y), dtype=y.dtype).reshape(-1, *[1] * (y.ndim - 1))
+
+
+def dented(y: Array, kw: Arrays) -> Array:
+    """Lower for x > 1 than just below."""
+    return y - (kw["x"] > 1) * y.dtype.type(0.01)
+
+
+SCALED = result(lambda y, kw: y * y.dtype.type(1.001))
+RAISED = result(lambda y, kw: y + y.dtype.type(0.01))
+LOWERED = result(lambda y, kw: y - y.dtype.type(2**-20))
+NEGATED = result(lambda y, kw: -y)
+BY_PLACE, DENTED = result(by_place), result(dented)
+HALF_OF_X = arguments(lambda kw: {"x": kw["x"] / 2})
+LABELS_IGNORED = arguments(lambda kw: {"t": np.abs(kw["t"])})
+LABEL_0 = arguments(lambda kw: {"t": 0 * kw["t"]})
+
+
+def log_mean_exp(x: Array, axis: int) -> Array:
+    return np.log(np.mean(np.exp(x), axis=axis, dtype=x.dtype))
+
+
+def not_summed(g: Array, y: Array, x: Array, axis: int) -> Arrays:
+    return {"x": g - np.exp(y) * g}
+
+
+def shifted_by_all(g: Array, y: Array, x: Array, axis: int) -> Arrays:
+    return {"x": np.expand_dims(g, axis) * np.exp(x - x.max())}
+
+
+def minus_row_sum(g: Array, y: Array, x: Array, axis: int) -> Arrays:
+    return {"x": g - y * g.sum(axis=axis, keepdims=True)}
+
+
+BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
+    ("softmax", "probability"): ("dominant-20", SCALED),
+    ("softmax", "sums-to-one"): ("axis-0", SCALED),
+    ("softmax", "shift"): ("coarse", instead(lambda x, axis: np.exp(via_logsumexp(x, axis)))),
+    ("softmax", "permutation"): ("scale-10", BY_PLACE),
+    ("softmax", "gradient-sums-to-zero"): ("scale-10", instead(lambda g, y, x, axis: {"x": g * y * (1 - y)})),
+    ("softmax", "symmetric-jacobian"): ("scale-10", instead(minus_row_sum)),
+    ("log_softmax", "nonpositive"): ("dominant-20", RAISED),
+    ("log_softmax", "exponentials-sum-to-one"): ("scale-10", SCALED),
+    ("log_softmax", "exponentiates-to-softmax"): ("scale-10", SCALED),
+    ("log_softmax", "shift"): ("coarse", instead(via_logsumexp)),
+    ("log_softmax", "permutation"): ("scale-10", BY_PLACE),
+    ("log_softmax", "gradient-sums-to-zero"): ("scale-10", instead(not_summed)),
+    ("logsumexp", "at-least-the-maximum"): ("dominant-20", instead(log_mean_exp)),
+    ("logsumexp", "shift"): ("coarse", SCALED),
+    ("logsumexp", "permutation"): ("scale-10", BY_PLACE),
+    ("logsumexp", "normalises"): ("coarse", instead(lambda x, axis: x.max(axis=axis))),
+    ("logsumexp", "gradient-sums-to-cotangent"): ("scale-10", instead(shifted_by_all)),
+    ("cross_entropy", "nonnegative"): ("scale-10", NEGATED),
+    ("cross_entropy", "shift"): ("coarse", instead(loss_of(via_logsumexp))),
+    ("cross_entropy", "permutation"): ("scale-10", LABEL_0),
+    ("cross_entropy", "negative-log-softmax"): ("scale-10", instead(smoothed)),
+    ("cross_entropy", "reduction-of-rows"): ("mean-scale-1", result(over_n_minus_1)),
+    ("cross_entropy", "gradient-sums-to-zero"): ("scale-10", instead(gradient_of(lambda x, t: np.exp(x - x.max())))),
+    ("sigmoid", "probability"): ("every-16-bit", SCALED),
+    ("sigmoid", "ascending"): ("every-16-bit", DENTED),
+    ("sigmoid", "complement"): ("every-16-bit", SCALED),
+    ("sigmoid", "permutation"): ("scale-1", BY_PLACE),
+    ("sigmoid", "two-classes"): ("scale-1", HALF_OF_X),
+    ("sigmoid", "even-gradient"): ("scale-1", instead(lambda g, y, x: {"x": g * y})),
+    ("log_sigmoid", "nonpositive"): ("every-16-bit", RAISED),
+    ("log_sigmoid", "ascending"): ("every-16-bit", DENTED),
+    ("log_sigmoid", "odd-part"): ("scale-1", SCALED),
+    ("log_sigmoid", "permutation"): ("scale-1", BY_PLACE),
+    ("log_sigmoid", "two-classes"): ("scale-1", HALF_OF_X),
+    ("log_sigmoid", "binary-cross-entropy"): ("scale-1", HALF_OF_X),
+    ("log_sigmoid", "complementary-gradient"): ("scale-1", instead(lambda g, y, x: {"x": g * np.exp(y - x) ** 2})),
+    ("hinge", "nonnegative"): ("scale-1", LOWERED),
+    ("hinge", "mirrored"): ("scale-1", LABELS_IGNORED),
+    ("hinge", "both-labels"): ("scale-1", instead(lambda x, t: np.maximum(x.dtype.type(1.000001) - t * x, 0))),
+    ("hinge", "mirrored-gradient"): ("scale-1", LABELS_IGNORED),
+    ("hinge", "no-loss-no-gradient"): ("above-kink", instead(lambda g, y, x, t: {"x": -g * t})),
+    ("squared_hinge", "nonnegative"): ("scale-1", LOWERED),
+    ("squared_hinge", "mirrored"): ("scale-1", LABELS_IGNORED),
+    ("squared_hinge", "square-of-hinge"): ("scale-1", instead(lambda x, t: np.square(np.maximum(margin(x, t), 0)) / 2)),
+    ("squared_hinge", "mirrored-gradient"): ("scale-1", LABELS_IGNORED),
+    ("squared_hinge", "no-loss-no-gradient"): (
+        "above-kink", instead(lambda g, y, x, t: {"x": -2 * g * t * margin(x, t)}),
+    ),
+    ("ragged_centroid", "nonnegative"): ("random", NEGATED),
+    ("ragged_centroid", "permutation"): ("random", BY_PLACE),
+    ("ragged_centroid", "translation"): ("coarse", instead(centroid_loss(centre=lambda p: 0 * p.mean(axis=0)))),
+    ("ragged_centroid", "centroids-balance"): ("random", instead(centroid_loss(centre=median))),
+    ("ragged_centroid", "mean-of-items"): ("random-mean", instead(centroid_loss(items=np.sum))),
+    ("ragged_centroid", "gradient-balances"): ("random", instead(centroid_vjp(recentred=False))),
+    ("ragged_centroid", "homogeneous"): ("coarse-delta-0", instead(centroid_vjp(factor=lambda n: 1 / n))),
+}  # fmt: skip
+
+
+def test_each_invariant_has_something_that_breaks_it() -> None:
+    assert set(BREAKING) == {(op.name, i.name) for op in OPS.values() for i in op.invariants}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("op", "name"), BREAKING, ids="/".join)
+def test_an_invariant_is_broken(op: str, name: str, dtype: str) -> None:
+    """In the case that is named, by its bound."""
+    at, defect = BREAKING[op, name]
+    invariant = next(i for i in OPS[op].invariants if i.name == name)
+    mutant = Mutant(op, name, **{"value" if invariant.direction == "value" else "vjp": defect})
+    implementation = mutant.implementation(dtype, invariant.direction)
+    some = tuple(case for case in OPS[op].cases if case.name == at)
+    found = {
+        row.check: f"{row.status}/{row.reason}"
+        for row in check(OPS[op], implementation, NUMPY, dtype, "invariant", some)
+    }
+    assert found[f"invariant.{name}"] == "fail/bound"

@@ -1,0 +1,12 @@
+"""Wrong implementations that the checks must kill, one family a file; "none" is the right one, which must live."""
+
+from gradparity.mutants import anything, hinges, pointwise, ragged_centroid, softmax_family
+from gradparity.mutation import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    *anything.MUTANTS,
+    *softmax_family.MUTANTS,
+    *pointwise.MUTANTS,
+    *hinges.MUTANTS,
+    *ragged_centroid.MUTANTS,
+)

@@ -1,0 +1,82 @@
+"""What can be wrong with any operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradparity.mutants.defects import (
+    arguments,
+    in_another_dtype,
+    narrowed,
+    ones_for_cotangent,
+    poked,
+    raises,
+    raw,
+    result,
+    stale,
+)
+from gradparity.mutation import Mutant, off, right
+from gradparity.reference import OPS
+
+
+def typical(op: str) -> str:
+    """A case in which nothing is special."""
+    return "random" if op == "ragged_centroid" else "scale-1"
+
+
+# name: (what is done to value and gradient alike, how that is caught)
+BOTH = {
+    "zero": (result(lambda y, kw: 0 * y), "fail/bound"),
+    "negated": (result(lambda y, kw: -y), "fail/bound"),
+    "doubled": (result(lambda y, kw: 2 * y), "fail/bound"),
+    "of-the-next-row": (result(lambda y, kw: np.roll(y, 1, axis=0) if y.ndim else y), "fail/bound"),
+    "cast-down-and-back": (narrowed, "fail/bound"),
+    "nan-here-and-there": (poked(np.nan), "fail/nonfinite"),
+    "inf-here-and-there": (poked(np.inf), "fail/nonfinite"),
+    "of-another-shape": (result(lambda y, kw: y[None]), "fail/shape"),
+    "transposed": (result(lambda y, kw: y.T if y.ndim > 1 else y.reshape(-1, 1)), "fail/shape"),
+    "in-another-dtype": (in_another_dtype, "fail/dtype"),
+    "raises": (raw(raises), "error/exception"),
+}
+
+BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
+
+
+def of_every_op(op: str) -> Iterator[Mutant]:
+    at = typical(op)
+    yield Mutant(op, "none", right, right, survives={"*": "it is the right implementation"})
+    for name, (defect, reason) in BOTH.items():
+        yield Mutant(op, name, defect, defect, at, reason)
+    yield Mutant(op, "of-the-previous-call", stale, stale, "strided")
+    yield Mutant(op, "missing", raw(lambda **kw: None), raw(lambda g, y, **kw: {"x": None}), at, "fail/shape")
+    # clipped in the forward where the gradient is not, and the other way round
+    yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
+                 at="offset-100" if op == "ragged_centroid" else "scale-10000", survives=BOTH_ZERO)  # fmt: skip
+    yield Mutant(op, "gradient-clipped-at-0.1", vjp=result(lambda dx, kw: np.clip(dx, -0.1, 0.1)), at=at)
+    yield Mutant(op, "cotangent-ignored", vjp=ones_for_cotangent, at=at)
+
+
+# For value and gradient a k for which correct * (1 + 2^k u) is caught in every dtype, and where. The detection floor,
+# which is over all cases, may be lower.
+FLOOR = {
+    "softmax": ((4, "scale-100"), (5, "scale-10")),
+    "log_softmax": ((1, "scale-100"), (1, "scale-10")),
+    "logsumexp": ((1, "scale-10"), (4, "classes-2")),
+    "cross_entropy": ((1, "scale-10"), (1, "scale-10")),
+    "sigmoid": ((1, "large-1000"), (1, "large-1000")),
+    "log_sigmoid": ((1, "scale-1"), (1, "scale-10000")),
+    "hinge": ((1, "scale-1"), (1, "scale-1")),
+    "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
+    "ragged_centroid": ((5, "delta-0"), (6, "random")),
+}
+
+
+def slightly_off(op: str) -> Iterator[Mutant]:
+    (k, at), (j, there) = FLOOR[op]
+    yield Mutant(op, f"value-off-by-2^{k}-u", value=off(k), at=at)
+    yield Mutant(op, f"gradient-off-by-2^{j}-u", vjp=off(j), at=there)
+
+
+MUTANTS = tuple(mutant for op in OPS for make in (of_every_op, slightly_off) for mutant in make(op))

@@ -1,0 +1,323 @@
+"""softmax, log_softmax, logsumexp and cross_entropy from their parts, any of which may be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from gradparity.adapter import Fn
+from gradparity.mutants.defects import (
+    BELOW_ROUNDING,
+    LOWER_SUM,
+    NOTHING_EXCHANGED,
+    arguments,
+    by_dtype,
+    instead,
+    result,
+)
+from gradparity.mutation import Mutant
+from gradparity.op import Array, Arrays
+
+
+def row_max(x: Array, axis: int) -> Array:
+    return x.max(axis=axis, keepdims=True)
+
+
+def row_sum(x: Array, axis: int) -> Array:
+    return x.sum(axis=axis, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Parts:
+    shift: Fn = row_max
+    exp: Fn = np.exp
+    total: Fn = row_sum
+
+
+def softmax(p: Parts, x: Array, axis: int = -1) -> Array:
+    e = p.exp(x - p.shift(x, axis))
+    return e / p.total(e, axis)
+
+
+def log_softmax(p: Parts, x: Array, axis: int = -1) -> Array:
+    d = x - p.shift(x, axis)
+    return d - np.log(p.total(p.exp(d), axis))
+
+
+def finite(shift: Fn) -> Fn:
+    """No shift of a row whose maximum is infinite."""
+
+    def part(x: Array, axis: int) -> Array:
+        m = shift(x, axis)
+        return np.where(np.isfinite(m), m, 0)
+
+    return part
+
+
+def logsumexp(p: Parts, x: Array, axis: int = -1) -> Array:
+    m = finite(p.shift)(x, axis)
+    return np.squeeze(m + np.log(p.total(p.exp(x - m), axis)), axis)
+
+
+def reduced(loss: Array, reduction: str, total: Fn = row_sum) -> Array:
+    if reduction == "none":
+        return loss
+    whole = total(loss, 0)[0]
+    return whole if reduction == "sum" else whole / loss.dtype.type(len(loss))
+
+
+def at_label(x: Array, t: Array) -> Array:
+    return x[np.arange(len(t)), t]
+
+
+def one_hot(x: Array, t: Array) -> Array:
+    return (np.arange(x.shape[-1]) == t[:, None]).astype(x.dtype)
+
+
+def cross_entropy(p: Parts, x: Array, t: Array, reduction: str) -> Array:
+    return reduced(-at_label(log_softmax(p, x), t), reduction, p.total)
+
+
+def spread(g: Array, x: Array, reduction: str) -> Array:
+    """The cotangent of each row."""
+    return g[:, None] if reduction == "none" else g / x.dtype.type(len(x)) if reduction == "mean" else g
+
+
+# The gradients, each with a softmax of its own, as fused kernels have it: a wrong part is in them too.
+
+
+def softmax_vjp(p: Parts, g: Array, y: Array, x: Array, axis: int) -> Arrays:
+    s = softmax(p, x, axis)
+    return {"x": s * (g - p.total(g * s, axis))}
+
+
+def log_softmax_vjp(p: Parts, g: Array, y: Array, x: Array, axis: int) -> Arrays:
+    return {"x": g - softmax(p, x, axis) * p.total(g, axis)}
+
+
+def logsumexp_vjp(p: Parts, g: Array, y: Array, x: Array, axis: int) -> Arrays:
+    return {"x": np.expand_dims(g, axis) * softmax(replace(p, shift=finite(p.shift)), x, axis)}
+
+
+def cross_entropy_vjp(p: Parts, g: Array, y: Array, x: Array, t: Array, reduction: str) -> Arrays:
+    return {"x": spread(g, x, reduction) * (softmax(p, x) - one_hot(x, t))}
+
+
+FAMILY: Mapping[str, tuple[Fn, Fn]] = {
+    "softmax": (softmax, softmax_vjp),
+    "log_softmax": (log_softmax, log_softmax_vjp),
+    "logsumexp": (logsumexp, logsumexp_vjp),
+    "cross_entropy": (cross_entropy, cross_entropy_vjp),
+}
+
+
+# --- wrong parts
+
+
+def no_shift(x: Array, axis: int) -> Array:
+    return np.zeros((), x.dtype)
+
+
+def max_of_everything(x: Array, axis: int) -> Array:
+    """Right until a row lies far below another; of what is finite, so that it does not die of a neighbour's NaN."""
+    return np.full((1,) * x.ndim, x.max(initial=-np.inf, where=np.isfinite(x)), x.dtype)
+
+
+def lower_sum(dtype: str) -> Fn:
+    """Accumulated one format lower (16 bits: in the dtype), term by term. np.sum would accumulate in float32."""
+
+    def total(x: Array, axis: int) -> Array:
+        upto = np.add.accumulate(x.astype(LOWER_SUM[dtype]), axis=axis)
+        return np.take(upto, [-1], axis).astype(x.dtype) if x.shape[axis] else row_sum(x, axis)
+
+    return total
+
+
+def without_the_last(x: Array, axis: int) -> Array:
+    return row_sum(np.take(x, range(x.shape[axis] - 1), axis), axis)
+
+
+def exp_off_by(eps: float) -> Fn:
+    """A relative error that varies with the argument, eps at 0."""
+    return lambda x: np.exp(x) * (1 + eps * np.exp(x / 2))
+
+
+def exp_times(factor: float) -> Fn:
+    return lambda x: np.exp(x) * factor
+
+
+def always(**parts: Fn) -> Callable[[str], Parts]:
+    return lambda dtype: Parts(**parts)
+
+
+# name: (the parts for each dtype, the case that must kill, how)
+PARTS: Mapping[str, tuple[Callable[[str], Parts], str, str]] = {
+    "no-max-shift": (always(shift=no_shift), "scale-10000", "fail/nonfinite"),
+    "max-of-the-whole-batch": (always(shift=max_of_everything), "scale-10000", "fail/nonfinite"),
+    "accumulated-one-format-lower": (lambda dtype: Parts(total=lower_sum(dtype)), "classes-1000", "fail/bound"),
+    "one-class-missing": (always(total=without_the_last), "scale-1", "fail/bound"),
+    "exp-off-by-1e-3": (always(exp=exp_off_by(1e-3)), "ramp-80", "fail/bound"),
+    "exp-off-by-1e-6": (always(exp=exp_off_by(1e-6)), "ramp-80", "fail/bound"),
+    "exp-times-1.001": (always(exp=exp_times(1.001)), "classes-3", "fail/bound"),
+    "from-parts": (always(), "", ""),
+}
+AT = {"log_softmax/exp-off-by-1e-3/*": "digits"}
+CANCELS = "the factor is in the numerator and in the sum, and cancels in the quotient"
+INSIDE = (
+    "it lies inside the bound, with 17 u in each exponential, which their sum partly cancels, against 8.8 u allowed "
+    "for exponential and sum, the same again where the gradient uses the output, and its roundings"
+)
+FEW_LOGITS = (
+    "in float32 the bracket is off by |m| 2^-24; logits of a large m have few distinct values in 16 bits, and none of "
+    "their results lies that near to a midpoint of the dtype"
+)
+SURVIVES: Mapping[str, str] = {
+    "*/from-parts/*": NOTHING_EXCHANGED,
+    "softmax/exp-times-1.001/*": CANCELS,
+    "*/exp-times-1.001/*/vjp": CANCELS,
+    "*softmax/exp-off-by-1e-6/float32/vjp": INSIDE,
+    "cross_entropy/exp-off-by-1e-6/float32/vjp": INSIDE,
+    "softmax/exp-off-by-1e-6/*float16/*": BELOW_ROUNDING,
+    "logsumexp/exp-off-by-1e-6/*float16/*": BELOW_ROUNDING,
+    "*/exp-off-by-1e-6/*float16/vjp": BELOW_ROUNDING,
+    "*/x-minus-max-plus-log-sum/bfloat16/vjp": FEW_LOGITS,
+    "log_softmax/x-minus-max-plus-log-sum/float16/vjp": FEW_LOGITS,
+    "cross_entropy/x-minus-max-plus-log-sum/*float16/value": FEW_LOGITS,
+}
+
+
+def bound(fn: Fn, parts: Callable[[str], Parts]) -> Callable[[str], Fn]:
+    return lambda dtype: partial(fn, parts(dtype))
+
+
+def from_parts() -> Iterator[Mutant]:
+    for op, (value, vjp) in FAMILY.items():
+        for name, (parts, at, reason) in PARTS.items():
+            yield Mutant(op, name, by_dtype(bound(value, parts)), by_dtype(bound(vjp, parts)), {**AT, "*": at}, reason,
+                         survives=SURVIVES)  # fmt: skip
+
+
+# --- wrong as a whole
+
+RIGHT = Parts()
+
+
+def other_axis(x: Array, axis: int) -> Array:
+    return softmax(RIGHT, x, 0 if axis == -1 else -1)
+
+
+def clipped(least: float) -> Fn:
+    """Probabilities clipped from below and, as is usual, from above."""
+    return lambda x, axis=-1: np.clip(softmax(RIGHT, x, axis), x.dtype.type(least), x.dtype.type(1 - least))
+
+
+def log_of(probabilities: Fn) -> Fn:
+    return lambda x, axis=-1: np.log(probabilities(x, axis))
+
+
+def via_logsumexp(x: Array, axis: int = -1) -> Array:
+    """x - (m + log S): the sum in brackets is rounded at the size of m."""
+    m = row_max(x, axis)
+    return x - (m + np.log(row_sum(np.exp(x - m), axis)))
+
+
+def always_shifted(x: Array, axis: int) -> Array:
+    """inf - inf where the maximum is infinite."""
+    m = row_max(x, axis)
+    return np.squeeze(m + np.log(row_sum(np.exp(x - m), axis)), axis)
+
+
+def loss_of(log_probabilities: Fn) -> Fn:
+    return lambda x, t, reduction: reduced(-at_label(log_probabilities(x), t), reduction)
+
+
+def gradient_of(probabilities_less_one_hot: Callable[[Array, Array], Array]) -> Fn:
+    return lambda g, y, x, t, reduction: {"x": spread(g, x, reduction) * probabilities_less_one_hot(x, t)}
+
+
+def smoothed(x: Array, t: Array, reduction: str) -> Array:
+    """Label smoothing of 1e-3 left on."""
+    lp, e = log_softmax(RIGHT, x), x.dtype.type(1e-3)
+    return reduced(-(1 - e) * at_label(lp, t) - e * lp.mean(axis=-1), reduction)
+
+
+def smoothed_gradient(x: Array, t: Array) -> Array:
+    e = x.dtype.type(1e-3)
+    return softmax(RIGHT, x) - (1 - e) * one_hot(x, t) - e / x.dtype.type(x.shape[-1])
+
+
+def swapped(kw: Arrays) -> Arrays:
+    return {"reduction": {"sum": "mean", "mean": "sum"}.get(kw["reduction"], kw["reduction"])}
+
+
+def labels_off_by_one(kw: Arrays) -> Arrays:
+    return {"t": (kw["t"] + 1) % kw["x"].shape[-1]}
+
+
+def labels_a_row_on(kw: Arrays) -> Arrays:
+    return {"t": np.roll(kw["t"], 1)}
+
+
+def over_n_minus_1(y: Array, kw: Arrays) -> Array:
+    """Of the loss, or of its gradient."""
+    n = kw["x"].dtype.type(len(kw["x"]))
+    return y * n / (n - 1) if kw["reduction"] == "mean" and n > 1 else y
+
+
+OWN: tuple[Mutant, ...] = (
+    Mutant("softmax", "along-the-other-axis", instead(other_axis), at="axis-0"),
+    Mutant("softmax", "clipped-at-1e-7", instead(clipped(1e-7)), at="ramp-80"),
+    Mutant("softmax", "nan-row-hidden", result(lambda y, kw: np.nan_to_num(y)), at="nan", reason="fail/nonfinite"),
+    Mutant("softmax", "diagonal-only", vjp=instead(lambda g, y, x, axis: {"x": g * y * (1 - y)}), at="scale-1"),
+    Mutant("softmax", "unnormalised", vjp=instead(lambda g, y, x, axis: {"x": y * g}), at="scale-1"),
+    Mutant("softmax", "jacobian-of-log_softmax",
+           vjp=instead(lambda g, y, x, axis: {"x": g - y * row_sum(g, axis)}), at="scale-1"),
+    Mutant("log_softmax", "log-of-softmax", instead(log_of(partial(softmax, RIGHT))), at="scale-1000",
+           reason="fail/nonfinite"),
+    Mutant("log_softmax", "x-minus-max-plus-log-sum", instead(via_logsumexp),
+           instead(lambda g, y, x, axis: {"x": g - np.exp(via_logsumexp(x, axis)) * row_sum(g, axis)}),
+           at={"*float16/*": "scale-100", "*": "shift-10000"}, survives=SURVIVES),
+    Mutant("log_softmax", "log-of-softmax-clipped-at-1e-7", instead(log_of(clipped(1e-7))), at="scale-100"),
+    Mutant("log_softmax", "cotangent-not-summed", vjp=instead(lambda g, y, x, axis: {"x": g - np.exp(y) * g}),
+           at="scale-1"),
+    Mutant("log_softmax", "plus-for-minus", at="scale-1",
+           vjp=instead(lambda g, y, x, axis: {"x": g + np.exp(y) * row_sum(g, axis)})),
+    Mutant("logsumexp", "shifted-by-infinity", instead(always_shifted), at="plus-inf", reason="fail/nonfinite"),
+    Mutant("logsumexp", "max-only", instead(lambda x, axis: x.max(axis=axis)),
+           instead(lambda g, y, x, axis: {"x": np.expand_dims(g, axis) * (x == row_max(x, axis))}), at="scale-1"),
+    Mutant("logsumexp", "mean-for-sum", at="scale-1",
+           value=instead(lambda x, axis: logsumexp(RIGHT, x, axis) - np.log(x.dtype.type(x.shape[axis])))),
+    Mutant("logsumexp", "log_softmax-for-softmax", at="scale-1",
+           vjp=instead(lambda g, y, x, axis: {"x": np.expand_dims(g, axis) * log_softmax(RIGHT, x, axis)})),
+    Mutant("cross_entropy", "log-of-softmax", instead(loss_of(log_of(partial(softmax, RIGHT)))), at="scale-1000",
+           reason="fail/nonfinite"),
+    Mutant("cross_entropy", "x-minus-max-plus-log-sum", instead(loss_of(via_logsumexp)),
+           instead(gradient_of(lambda x, t: np.exp(via_logsumexp(x)) - one_hot(x, t))), at="shift-10000",
+           survives=SURVIVES),
+    Mutant("cross_entropy", "clipped-at-1e-7", instead(loss_of(log_of(clipped(1e-7)))), at="scale-100"),
+    Mutant("cross_entropy", "softmax-of-probabilities", at="scale-1",
+           value=instead(loss_of(lambda x: log_softmax(RIGHT, softmax(RIGHT, x))))),
+    Mutant("cross_entropy", "label-smoothing-left-on", instead(smoothed), instead(gradient_of(smoothed_gradient)),
+           at="dominant-20"),
+    Mutant("cross_entropy", "labels-off-by-one", arguments(labels_off_by_one), arguments(labels_off_by_one),
+           at="scale-1"),
+    Mutant("cross_entropy", "labels-shifted-by-a-row", arguments(labels_a_row_on), arguments(labels_a_row_on),
+           at="scale-1"),
+    Mutant("cross_entropy", "mean-for-sum", arguments(swapped), arguments(swapped), at="sum-scale-1"),
+    Mutant("cross_entropy", "sum-for-mean", arguments(swapped), arguments(swapped), at="mean-scale-1"),
+    Mutant("cross_entropy", "mean-for-none", arguments(lambda kw: {"reduction": "mean"}), at="scale-1",
+           reason="fail/shape"),
+    Mutant("cross_entropy", "mean-over-n-minus-1", result(over_n_minus_1), result(over_n_minus_1), at="mean-scale-1"),
+    Mutant("cross_entropy", "mean-of-no-rows-is-zero", result(lambda y, kw: np.nan_to_num(y)), at="mean-zero-rows",
+           reason="fail/nonfinite"),
+    Mutant("cross_entropy", "label-not-subtracted", vjp=instead(gradient_of(lambda x, t: softmax(RIGHT, x))),
+           at="scale-1"),
+    Mutant("cross_entropy", "softmax-detached", vjp=instead(gradient_of(lambda x, t: -one_hot(x, t))), at="scale-1"),
+    Mutant("cross_entropy", "diagonal-only", at="scale-1",
+           vjp=instead(gradient_of(lambda x, t: (softmax(RIGHT, x) - 1) * one_hot(x, t)))),
+)  # fmt: skip
+
+MUTANTS = (*from_parts(), *OWN)
