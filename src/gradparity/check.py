@@ -6,14 +6,14 @@ import time
 import traceback
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from gradparity.adapter import Adapter, Fn, Implementation
+from gradparity.adapter import Adapter, Implementation, Rule
 from gradparity.arithmetic import Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
 from gradparity.op import (
@@ -120,7 +120,7 @@ class Run:
         if self.implementation.vjp is None:
             dx = self.adapter.value_and_vjp(call, arrays, self.op.wrt, g)[1]
         else:
-            rule = by_hand(call, self.implementation.vjp, self.op.wrt, group.params)
+            rule = Rule(call, self.implementation.vjp, self.op.wrt)
             dx = dict(zip(self.op.wrt, self.adapter.value(rule, arrays | {"g": g}), strict=True))
         return {join("vjp", k): v for k, v in dx.items()}
 
@@ -202,16 +202,6 @@ class Run:
 
     def message(self, row: Result, words: str) -> str:
         return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"
-
-
-def by_hand(call: Fn, vjp: Fn, wrt: tuple[str, ...], params: Mapping[str, Any]) -> Fn:
-    """A gradient written by hand as a function that an adapter can evaluate."""
-
-    def rule(g: Any, **arrays: Any) -> tuple[Any, ...]:
-        dx = vjp(g, call(**arrays)[0], **arrays, **params)
-        return tuple(dx[k] for k in wrt)
-
-    return rule
 
 
 def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: str) -> list[Group]:
