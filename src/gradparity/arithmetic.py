@@ -412,7 +412,9 @@ def total(a: Arithmetic, x: Any, axis: Any = None, keepdims: bool = False) -> Tr
     min(w, left, right), its error. So the errors add up to at most sum min(w, m_i) - min(w, A), and since m_i <= A,
     to at most sum min(w, m_i) - min(w, max m_i); computed partial sums exceed the exact ones by a factor of at most
     1 + n u, which (n - 1) u w covers to first order. It equals (n - 1) u A for flat data and about 0 for one
-    dominant term. The wide sum obeys the same bound with its own u.
+    dominant term. None of this depends on the order, so neither on the axis that NumPy sums, in pairs or term after
+    term: the wide sum obeys it with its own u, and (n - 1) u A too (Rump 2012 one by one; Jeannerod & Rump 2013 in
+    any order); the smaller of the two is charged.
 
     Flush to zero: a partial sum below the smallest normal number may be lost: w is at least that number.
     Overflow: no partial sum exceeds A (1 + n u), but where that exceeds the largest number one may become infinite,
