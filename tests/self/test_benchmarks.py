@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gradparity import catalogue
+from gradparity import catalogue, conform
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Selection
 from gradparity.op import Result
@@ -141,6 +142,15 @@ def test_equal_calls_are_equal_functions() -> None:
     assert len(set(different)) == len(different)
     assert called() != Adapter.call(adapter, Implementation("softmax", "f", max), {})
     assert called() != Adapter.call(adapter, Implementation("softmax", "f", min, renames={"x": "a"}), {})
+
+
+def test_a_function_of_ones_own_is_compiled_anew_each_time_it_is_checked() -> None:
+    """What it calls may have been mended meanwhile. Its source is still found."""
+    first, second = (conform.items_of(rows, "sigmoid", "numpy")[0] for _ in range(2))
+    calls = [item.adapter.call(item.implementation, {}) for item in (first, second)]
+    assert calls[0] != calls[1]
+    assert first.implementation.api == second.implementation.api == "rows"
+    assert inspect.getsource(first.implementation.fn) == inspect.getsource(rows)
 
 
 @pytest.mark.parametrize("name", ["jax", "tensorflow"])
