@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.op import Array, Arrays, GradparityError
 
@@ -26,14 +26,29 @@ def to_numpy(x: Any) -> Array:
     return np.asarray(x)
 
 
-def value(fn: Fn, arrays: Arrays, compiled: Any = lambda f: f) -> tuple[Array, ...]:
-    run = compiled(lambda args: fn(**args))
+def plain(f: Fn) -> Any:
+    return f
+
+
+def value(fn: Fn, arrays: Arrays, compiled: Any = plain) -> tuple[Array, ...]:
+    run = value_of(fn, compiled)
     return tuple(map(to_numpy, run({k: to_framework(v) for k, v in arrays.items()})))
 
 
+@lru_cache(COMPILED)
+def value_of(fn: Fn, compiled: Any) -> Any:
+    return compiled(lambda args: fn(**args))
+
+
 def value_and_vjp(
-    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array, compiled: Any = lambda f: f
+    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array, compiled: Any = plain
 ) -> tuple[tuple[Array, ...], Arrays]:
+    ys, dx = value_and_vjp_of(fn, wrt, compiled)({k: to_framework(v) for k, v in arrays.items()}, to_framework(g))
+    return tuple(map(to_numpy, ys)), {k: to_numpy(v) for k, v in dx.items()}
+
+
+@lru_cache(COMPILED)
+def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     import jax
 
     def run(args: Any, g: Any) -> Any:
@@ -44,8 +59,7 @@ def value_and_vjp(
         y, pull, rest = jax.vjp(first, {k: args[k] for k in wrt}, has_aux=True)
         return (y, *rest), pull(g)[0]
 
-    ys, dx = compiled(run)({k: to_framework(v) for k, v in arrays.items()}, to_framework(g))
-    return tuple(map(to_numpy, ys)), {k: to_numpy(v) for k, v in dx.items()}
+    return compiled(run)
 
 
 def jit(f: Fn) -> Any:

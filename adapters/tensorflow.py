@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.op import Array, Arrays
 
@@ -24,14 +24,29 @@ def to_numpy(x: Any) -> Array:
     return np.asarray(x.numpy())
 
 
-def value(fn: Fn, arrays: Arrays, compiled: Any = lambda f: f) -> tuple[Array, ...]:
-    run = compiled(lambda args: fn(**args))
+def plain(f: Fn) -> Any:
+    return f
+
+
+def value(fn: Fn, arrays: Arrays, compiled: Any = plain) -> tuple[Array, ...]:
+    run = value_of(fn, compiled)
     return tuple(map(to_numpy, run({k: to_framework(v) for k, v in arrays.items()})))
 
 
+@lru_cache(COMPILED)
+def value_of(fn: Fn, compiled: Any) -> Any:
+    return compiled(lambda args: fn(**args))
+
+
 def value_and_vjp(
-    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array, compiled: Any = lambda f: f
+    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array, compiled: Any = plain
 ) -> tuple[tuple[Array, ...], Arrays]:
+    ys, dx = value_and_vjp_of(fn, wrt, compiled)({k: to_framework(v) for k, v in arrays.items()}, to_framework(g))
+    return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
+
+
+@lru_cache(COMPILED)
+def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     import tensorflow as tf
 
     def run(args: Any, g: Any) -> Any:
@@ -41,8 +56,7 @@ def value_and_vjp(
         dx = tape.gradient(ys[0], [args[k] for k in wrt], g, tf.UnconnectedGradients.ZERO)
         return ys, [tf.convert_to_tensor(d) for d in dx]
 
-    ys, dx = compiled(run)({k: to_framework(v) for k, v in arrays.items()}, to_framework(g))
-    return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
+    return compiled(run)
 
 
 def function(f: Fn) -> Any:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 # One intra-op thread a process: the suite parallelises over processes, and thread counts move bits.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NPROC": "1"}
 
+# Compiled functions that an adapter remembers: those of one operation, whatever its parameters, and some more.
+COMPILED = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Implementation:
@@ -87,7 +90,8 @@ def first_match(table: Mapping[str, T], name: str, default: T) -> T:
 class Adapter:
     """A framework in one mode on one device.
 
-    value(fn, arrays): the outputs of fn, NumPy in and out
+    value(fn, arrays): the outputs of fn, NumPy in and out. An adapter that compiles remembers what it compiled for the
+        last functions it was given: see Call
     value_and_vjp(fn, arrays, wrt, g): these, and {argument: gradient} for the cotangent g of the first output
     module: the import name that shows whether the framework is there; alias: what users call it
     process: environment variables that must be set before the framework is imported
@@ -121,15 +125,41 @@ class Adapter:
     def version(self) -> str:
         return version_of(self.module)
 
-    def call(self, implementation: Implementation, params: Mapping[str, Any]) -> Fn:
+    def call(self, implementation: Implementation, params: Mapping[str, Any]) -> Call:
         """The implementation as a function of our argument names, its parameters bound."""
         fn = implementation.fn or resolve(implementation.api, {self.alias: self.module})
-        theirs = implementation.renames
+        return Call(fn, implementation.renames, params)
 
-        def call(**arrays: Any) -> tuple[Any, ...]:
-            return outputs(fn(**{theirs.get(k, k): v for k, v in {**arrays, **params}.items()}))
 
-        return call
+class Call:
+    """A framework's function under our argument names, its parameters bound. A value: what a framework compiled for
+    one serves every equal one, of which each check makes its own."""
+
+    def __init__(self, fn: Fn, renames: Mapping[str, str], params: Mapping[str, Any]) -> None:
+        self.fn, self.renames, self.params = fn, renames, params
+        self.key = (id(fn), repr(sorted(renames.items())), repr(sorted(params.items())))
+
+    def __call__(self, **arrays: Any) -> tuple[Any, ...]:
+        return outputs(self.fn(**{self.renames.get(k, k): v for k, v in {**arrays, **self.params}.items()}))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Call) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A gradient written by hand, as a function that an adapter can evaluate; a value like the call."""
+
+    call: Call
+    vjp: Fn
+    wrt: tuple[str, ...]
+
+    def __call__(self, g: Any, **arrays: Any) -> tuple[Any, ...]:
+        dx = self.vjp(g, self.call(**arrays)[0], **arrays, **self.call.params)
+        return tuple(dx[k] for k in self.wrt)
 
 
 @cache

@@ -434,7 +434,9 @@ def accumulated(a: Arithmetic, x: Any, axis: Any = None) -> Tracked:
     min(w, left, right), its error. So the errors add up to at most sum min(w, m_i) - min(w, A), and since m_i <= A,
     to at most sum min(w, m_i) - min(w, max m_i); computed partial sums exceed the exact ones by a factor of at most
     1 + n u, which (n - 1) u w covers to first order. It equals (n - 1) u A for flat data and about 0 for one
-    dominant term. The wide sum obeys the same bound with its own u.
+    dominant term. None of this depends on the order, so neither on the axis that NumPy sums, in pairs or term after
+    term: the wide sum obeys it with its own u, and (n - 1) u A too (Rump 2012 one by one; Jeannerod & Rump 2013 in
+    any order); the smaller of the two is charged.
 
     Flush to zero: a partial sum below the smallest normal number may be lost: w is at least that number.
     Overflow: no partial sum exceeds A (1 + n u), but where that exceeds the largest number one may become infinite,
@@ -524,17 +526,23 @@ def stationary(x: Array) -> Array:
 def mean(x: Array, axis: int = 0) -> Array:
     """sum / count as one operation, which divides before the sum leaves the accumulator: what overflows the format
     only as a sum is bounded.  With |s^ - s| <= e_s, s^/n is wrong by e_s/n; dividing by n, or multiplying by a rounded
-    1/n, adds 2 u of the accumulator (see divide_rule), and rounding to the format, if it is another, comes last."""
+    1/n, adds 2 u of the accumulator (see divide_rule), and rounding to the format, if it is another, comes last.
+
+    Not sharp, it may as well be the sum, rounded, and then the quotient, rounded: the first moves s by u |s|, and so
+    s / n by u |s / n|."""
     n = x.shape[axis]
     if not isinstance(x, Tracked):
         return np.sum(x, axis=axis) / n
     a, s = x.a, accumulated(x.a, x, axis)
     with np.errstate(all="ignore"):
-        v, e = np.squeeze(s.v / n, axis), np.squeeze(s.full / n, axis)
+        y = Tracked(np.squeeze(s.v / n, axis), np.squeeze(s.full / n, axis), a)
         if a.accumulator == a.inner:
-            return a.rounded("divide", v, e, (Tracked(v, e, a), wrap(a, n)))
-        e = e + (0.0 if a.omits("divide") else 2 * a.accumulator.unit * (size(v) + e))
-        return a.rounded("sum", v, e, (Tracked(v, e, a),))
+            return a.rounded("divide", y.v, y.e, (y, wrap(a, n)))
+        e = y.e + (0.0 if a.omits("divide") else 2 * a.accumulator.unit * (size(y.v) + y.e))
+        once_rounded = a.rounded("sum", y.v, e, (y,))
+        if a.precision.sharp:
+            return once_rounded
+        return a.rounded("divide", y.v, once_rounded.e, (once_rounded, wrap(a, n)))
 
 
 def once(f: Callable[[Any], Any], x: Array) -> Array:

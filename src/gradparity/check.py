@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gradparity.adapter import Adapter, Fn, Implementation
+from gradparity.adapter import Adapter, Implementation, Rule
 from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size, wide
 from gradparity.cases import Group, groups
 from gradparity.invariant import Subject, exact_in_wide, in_wide
@@ -340,7 +340,7 @@ def vjp_of(
     call = adapter.call(implementation, params)
     if implementation.vjp is None:
         return adapter.value_and_vjp(call, arrays, wrt, g)[1]
-    rule = by_hand(call, implementation.vjp, wrt, params)
+    rule = Rule(call, implementation.vjp, wrt)
     return dict(zip(wrt, adapter.value(rule, arrays | {"g": g}), strict=True))
 
 
@@ -375,16 +375,6 @@ def reference_subject(op: Op, implementation: Implementation, dtype: str, silent
         return {k: in_wide(dtype, v) for k, v in dx.items()}
 
     return Subject(dtype, value, vjp)
-
-
-def by_hand(call: Fn, vjp: Fn, wrt: tuple[str, ...], params: Mapping[str, Any]) -> Fn:
-    """A gradient written by hand as a function that an adapter can evaluate."""
-
-    def rule(g: Any, **arrays: Any) -> tuple[Any, ...]:
-        dx = vjp(g, call(**arrays)[0], **arrays, **params)
-        return tuple(dx[k] for k in wrt)
-
-    return rule
 
 
 def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: str) -> list[Group]:

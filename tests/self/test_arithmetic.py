@@ -631,6 +631,54 @@ def test_cumulative_sums(kind, sharp) -> None:
             assert (gap <= y.e).all()
 
 
+# Terms that the wide format itself loses digits of: in float64 numbers of float32 1e30 apart, in long double numbers
+# of float64.
+SPREAD = {"float32": 1e30, "float64": 1e60}
+
+
+def wide_terms(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=shape) * rng.choice([1.0, 1e-12, 1e-20, 1 / SPREAD[dtype]], shape)
+    x[..., 0] = 1 + FORMATS[dtype].unit * 2  # the same sign everywhere: nothing cancels, what is small is lost
+    return x.astype(FORMATS[dtype].dtype)
+
+
+def exact_sum(x: np.ndarray) -> Fraction:
+    return sum((Fraction(float(v)) for v in x.ravel()), Fraction(0))
+
+
+def truly(v: Any) -> Fraction:
+    return Fraction(*v.as_integer_ratio())
+
+
+@pytest.mark.parametrize("dtype", SPREAD)
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 1), (1, 2), (0, 2), None])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_wide_sum_is_within_its_own_error_along_any_axis(dtype: str, axis: Any, order: Any) -> None:
+    """NumPy sums the last axis pairwise and the others term after term; total charges (n - 1) u, which any order
+    obeys (Rump 2012; Jeannerod & Rump 2013), and here alone: the rounding in the dtype is silent. Against rational
+    arithmetic."""
+    a, x = Arithmetic(dtype, silent="sum"), np.asarray(wide_terms(dtype, (6, 40, 5)), order=order)
+    y = np.sum(a(x), axis=axis)
+    axes = (0, 1, 2) if axis is None else (axis,) if isinstance(axis, int) else axis
+    rows = np.moveaxis(x, axes, range(-len(axes), 0)).reshape(y.v.size, -1)
+    gaps = [abs(truly(v) - exact_sum(row)) for v, row in zip(y.v.ravel(), rows, strict=True)]
+    assert max(gaps) > 0
+    assert all(gap <= Fraction(float(e)) for gap, e in zip(gaps, y.full.ravel(), strict=True))
+
+
+@pytest.mark.parametrize("dtype", SPREAD)
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_wide_cumulative_sums_are_within_their_own_error_along_any_axis(dtype: str, axis: int) -> None:
+    a, x = Arithmetic(dtype, silent="sum"), wide_terms(dtype, (6, 30, 5))
+    y = np.cumsum(a(x), axis=axis)
+    terms, v, e = (np.moveaxis(z, axis, -1).reshape(-1, x.shape[axis]) for z in (x, y.v, y.full))
+    gaps = [[abs(truly(v[i, k]) - exact_sum(terms[i, : k + 1])) for k in range(v.shape[1])] for i in range(len(v))]
+    assert max(map(max, gaps)) > 0
+    assert all(gap <= Fraction(float(bound)) for row, es in zip(gaps, e, strict=True)
+               for gap, bound in zip(row, es, strict=True))  # fmt: skip
+
+
 def test_adding_zeros_to_one_term_is_nearly_exact() -> None:
     """One dominant term: (n - 1) u |sum| would be 99 times too much."""
     a = arithmetic(False)
@@ -763,6 +811,30 @@ def test_once(name, sharp, error) -> None:
 
 def test_once_is_the_function_itself_on_plain_arrays() -> None:
     assert once(lambda s: s * (1 - s), np.array([0.25, 0.5])).tolist() == [0.1875, 0.25]
+
+
+def test_a_complex_step_passes_through_once() -> None:
+    """Im f(x + i h) / h = f'(x), to the last digits: no difference is taken."""
+    x, h = np.array([0.1, 0.5, 0.9]), 1e-200
+    for f, derivative in ((lambda s: s * (1 - s), 1 - 2 * x), (lambda z: z / (1 + z), 1 / (1 + x) ** 2)):
+        assert np.abs(once(f, x + 1j * h).imag / h - derivative).max() <= 4 * 2.0**-53
+
+
+def test_a_complex_step_does_not_pass_through_stationary_and_need_not() -> None:
+    """exp(x - m) / sum exp(x - m) has the same derivative whether m moves with x or not: p_j (delta_jk - p_k)."""
+    x, h = np.array([0.25, 1.5, -3.0, 2.0]), 1e-200
+    for k in range(4):
+        z = x + 1j * h * (np.arange(4) == k)
+        assert stationary(np.max(z)).imag == 0
+
+        def softmax(m: Any, z: np.ndarray = z) -> np.ndarray:
+            e = np.exp(z - m)
+            return e / e.sum()
+
+        p = softmax(stationary(np.max(z)))
+        want = p.real * ((np.arange(4) == k) - p.real[k])
+        for step in (p, softmax(z[3])):  # z[3] is the largest: the shift that moves
+            assert np.abs(step.imag / h - want).max() <= 8 * 2.0**-53
 
 
 def test_stationary_carries_no_error_and_no_imaginary_part() -> None:

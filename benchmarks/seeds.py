@@ -1,0 +1,164 @@
+"""No false alarm: everything in the catalogue, on the inputs of many seeds.
+
+    python benchmarks/seeds.py                                   # 50 seeds, what is installed
+    python benchmarks/seeds.py --seeds 5 --first 100 --framework torch,jax --op softmax --dtype float32
+
+A violation is a row that fails or gives nothing to judge, known failures (adapters/*.toml) aside: on right
+implementations there must be none. Printed as it is found, with the seed that `gradparity snippet` takes. At the end:
+the largest ratio error / bound of the rows that pass, by operation and dtype, and what one seed costs each framework.
+Exit code 0: no violation; 1: at least one; 2: a wrong option; 4: a process died, or a row did not come.
+
+One task is one operation and dtype: all its implementations on one seed after the other, so that they share the
+reference, and a framework finds what it compiled for the seed before. A row that is known to fail and passes on the
+inputs of some seed is no violation here; on the default inputs `gradparity run` calls it one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gradparity import catalogue, plugin
+from gradparity.adapter import Adapter
+from gradparity.catalogue import Selection
+from gradparity.known_failures import KnownFailure, judged
+from gradparity.op import GradparityError, Result
+
+CONFORMING, VIOLATIONS, INCOMPLETE = 0, 1, 4
+
+
+@dataclass
+class Tally:
+    """What was seen of one operation in one dtype.
+
+    seconds: by framework and mode, for each seed in turn; largest: (ratio, seed, identity) of a row that passes
+    """
+
+    op: str
+    dtype: str
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    largest: tuple[float, int, str] = (-1.0, 0, "")
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    missing: int = 0
+
+    def take(self, seed: int, rows: Iterable[Result]) -> None:
+        for row in rows:
+            self.counts[row.status] += 1
+            if row.status == "pass":
+                self.largest = max(self.largest, (row.error, seed, row.id))
+            elif row.status in ("fail", "error"):
+                self.violations.append(f"seed {seed}: {row.message}")
+                print(self.violations[-1], flush=True)
+
+    @property
+    def line(self) -> str:
+        ratio, seed, row = self.largest
+        seconds = sum(map(sum, self.seconds.values()))
+        words = f"{self.counts.total()} rows, {len(self.violations)} violations, {seconds:.0f} s"
+        return f"{self.op} {self.dtype}: {words}; largest ratio {ratio:.3f}, seed {seed}, {row}"
+
+
+def tally(selection: Selection, names: frozenset[str], seeds: range, known: list[KnownFailure]) -> Tally:
+    """All seeds of one operation and dtype; in a process that has the environment of these adapters."""
+    among = [adapter for adapter in catalogue.adapters() if adapter.name in names]
+    seen = Tally(selection.op[0], selection.dtype[0])
+    for seed in seeds:
+        spent: dict[str, float] = defaultdict(float)
+        for item in catalogue.items(replace(selection, seed=seed), among):
+            start = time.process_time()
+            rows = judged(item.run(), known)
+            spent[item.adapter.name] += time.process_time() - start
+            seen.missing += len(item.rows) - len(rows)
+            seen.take(seed, rows)
+        for name, seconds in spent.items():
+            seen.seconds[name].append(seconds)
+    return seen
+
+
+def tallies(selection: Selection, seeds: range, workers: int) -> Iterator[Tally]:
+    """As they are finished, the processes of one set of environment variables after those of another."""
+    items = catalogue.items(selection)
+    known = plugin.Plan(selection, ()).known
+    for variables, adapters in catalogue.profiles(item.adapter for item in items):
+        os.environ.update(variables)
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            tasks = [pool.submit(tally, *task, seeds, known) for task in tasks_of(selection, adapters)]
+            for done, task in enumerate(as_completed(tasks), 1):
+                seen = task.result()
+                print(f"[{done}/{len(tasks)}] {seen.line}", flush=True)
+                yield seen
+
+
+def tasks_of(selection: Selection, adapters: list[Adapter]) -> list[tuple[Selection, frozenset[str]]]:
+    """One for each operation and dtype; what takes longest first."""
+    names = frozenset(adapter.name for adapter in adapters)
+    sizes = Counter((item.op.name, item.dtype) for item in catalogue.items(selection, adapters) for _ in item.rows)
+    return [(replace(selection, op=(op,), dtype=(dtype,)), names) for (op, dtype), _ in sizes.most_common()]
+
+
+def report(seen: list[Tally], seeds: range) -> None:
+    """Markdown: the largest ratio by operation and dtype, then the cost of a seed by framework and mode."""
+    dtypes = [dtype for dtype in catalogue.DTYPES if any(tally.dtype == dtype for tally in seen)]
+    largest = {(tally.op, tally.dtype): f"{tally.largest[0]:.3f}" for tally in seen}
+    print(f"\n| largest ratio | {' | '.join(dtypes)} |\n|---|{'---|' * len(dtypes)}")
+    for op in dict.fromkeys(tally.op for tally in sorted(seen, key=lambda tally: tally.op)):
+        print(f"| {op} | {' | '.join(largest.get((op, dtype), '') for dtype in dtypes)} |")
+    print("\n| seconds, all processes | first seed | a further seed | ratio |\n|---|---|---|---|")
+    for name in sorted({name for tally in seen for name in tally.seconds}):
+        by_seed = [sum(times) for times in zip(*(t.seconds[name] for t in seen if name in t.seconds), strict=True)]
+        first, rest = by_seed[0], statistics.median(by_seed[1:] or by_seed)
+        print(f"| {name} | {first:.1f} | {rest:.2f} | {first / rest:.1f} |")
+    counts = sum((tally.counts for tally in seen), Counter())
+    words = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    print(f"\n{len(seeds)} seeds, {counts.total()} rows: {words}; {sum(len(t.violations) for t in seen)} violations")
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong call."""
+
+    def error(self, message: str) -> Any:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main() -> int:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=50, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--workers", type=int, default=plugin.pytest_xdist_auto_num_workers(), help="processes")
+    for name, words in plugin.NAMES.items():
+        parser.add_argument(f"--{name}", action="append", default=[], help=words)
+    args = parser.parse_args()
+    if min(args.seeds, args.workers) < 1:
+        parser.error("--seeds and --workers are at least 1")
+    seeds = range(args.first, args.first + args.seeds)
+    try:
+        names: dict[str, Any] = {name: plugin.split(getattr(args, name)) for name in plugin.NAMES}
+        selection = Selection(**names)
+        if not catalogue.items(selection):
+            parser.error("nothing selected: no row matches all of these options, see gradparity list")
+        seen = list(tallies(selection, seeds, args.workers))
+    except GradparityError as error:
+        parser.error(str(error))
+    except BrokenProcessPool:
+        print("a process died: its rows were not judged", file=sys.stderr)
+        return INCOMPLETE
+    report(seen, seeds)
+    if missing := sum(tally.missing for tally in seen):
+        print(f"{missing} rows did not come", file=sys.stderr)
+        return INCOMPLETE
+    return VIOLATIONS if any(tally.violations for tally in seen) else CONFORMING
+
+
+if __name__ == "__main__":
+    sys.exit(main())

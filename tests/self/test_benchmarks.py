@@ -1,0 +1,170 @@
+"""The programs in benchmarks/ that make tables and verdicts."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradparity import catalogue, conform
+from gradparity.adapter import Adapter, Implementation
+from gradparity.catalogue import Selection
+from gradparity.op import DIRECTIONS, Result
+from gradparity.reference import OPS
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def program(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec
+    assert spec.loader
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+ratios, seeds = program("ratios"), program("seeds")
+ROW = Result("softmax", "f", "torch", "eager", "cpu", "float32", "a", "value", "pass", error=0.5, precision="class A")
+
+
+def rows(**errors: float) -> list[Result]:
+    """A row for each case."""
+    return [replace(ROW, case=case, error=error) for case, error in errors.items()]
+
+
+# --- ratios
+
+
+def test_a_cell_is_the_largest_and_the_median_of_the_worst_of_each_case() -> None:
+    two = [replace(ROW, case="a", check=f"value.{k}", error=e) for k, e in (("", 0.1), ("c", 0.4))]
+    found = ratios.cells([*two, *rows(b=0.2, c=0.9), *rows(exact=0.0)])
+    assert {key: str(cell) for key, cell in found.items()} == {
+        ("softmax", "value", "float32", "torch eager"): "0.9 / 0.4"
+    }
+
+
+def test_what_was_not_judged_or_is_known_to_fail_is_in_no_cell() -> None:
+    others = [replace(ROW, case=s, status=s, error=9.0) for s in ("xfail", "unsupported", "error")]
+    assert ratios.cells(others) == {}
+    (cell,) = ratios.cells([*others, *rows(a=0.3), replace(ROW, case="bad", status="fail", error=7.0)]).values()
+    assert cell.worst == (0.3, 7.0)
+
+
+def test_operations_where_nothing_differs_are_exact() -> None:
+    assert [str(cell) for cell in ratios.cells(rows(a=0.0, b=0.0)).values()] == ["exact"]
+
+
+def test_the_page_has_a_row_for_each_direction_and_a_column_for_each_framework_and_mode() -> None:
+    vjp = replace(ROW, check="vjp.x", framework="jax", mode="jit", error=0.25)
+    page = ratios.page([*rows(a=0.5), vjp], {"torch": "2.0", "ml_dtypes": "1"})
+    assert "| float32 | jax jit | torch eager |" in page
+    assert "| softmax value |  | 0.5 / 0.5 |" in page
+    assert "| softmax vjp | 0.25 / 0.25 |  |" in page
+    assert "torch 2.0" in page
+    assert "float64" not in page
+
+
+def test_a_low_median_is_listed_with_its_reason() -> None:
+    low = [replace(ROW, error=1e-3)]
+    assert ratios.low(ratios.cells(rows(a=0.5))) == []
+    assert "not explained" in ratios.low(ratios.cells(low))[0]
+    assert "declared class B" in ratios.low(ratios.cells([replace(low[0], precision="class B")]))[0]
+
+
+def test_a_file_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ratios.main([]) == 2
+    assert ratios.main([str(tmp_path / "nothing.jsonl")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+# --- seeds
+
+
+def run_seeds(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / "seeds.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_seeds_of_the_numpy_forms_find_nothing() -> None:
+    done = run_seeds("--seeds", "2", "--framework", "numpy", "--op", "softmax", "--dtype", "float32", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+    assert "2 seeds" in done.stdout
+    assert "0 violations" in done.stdout
+    assert "| softmax | 0." in done.stdout
+
+
+@pytest.mark.parametrize("words", [("--op", "sofmax"), ("--seeds", "0"), ("--framework", "numpy", "--op", "hinge")])
+def test_a_wrong_call_of_seeds_is_one_line(words: tuple[str, ...]) -> None:
+    done = run_seeds(*words)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def tallied(monkeypatch: pytest.MonkeyPatch, fn: Any) -> Any:
+    """Two seeds of a softmax of our own."""
+    adapter = next(a for a in catalogue.adapters() if a.framework == "numpy")
+    own = replace(
+        adapter, implementations=(Implementation("softmax", "own.softmax", fn, unsupported={"*/vjp/*": "-"}),)
+    )
+    monkeypatch.setattr(catalogue, "adapters", lambda: (own,))
+    return seeds.tally(Selection(op=("softmax",), dtype=("float64",)), frozenset([own.name]), range(2), [])
+
+
+def test_a_wrong_implementation_is_a_violation_on_every_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = tallied(monkeypatch, OPS["softmax"].forward)
+    wrong = tallied(monkeypatch, lambda x, axis: OPS["softmax"].forward(x, axis) * (1 + 1e-13))
+    assert not right.violations
+    assert 0 < right.largest[0] <= 1
+    assert {words.partition(":")[0] for words in wrong.violations} == {"seed 0", "seed 1"}
+    rows = [row for case in OPS["softmax"].cases for d in DIRECTIONS for row in OPS["softmax"].row_checks(case, d)]
+    assert right.counts.total() == wrong.counts.total() == 2 * len(rows)
+
+
+# --- what makes further seeds cheap
+
+
+def test_equal_calls_are_equal_functions() -> None:
+    """What a framework compiled for one is found for the other; a parameter that only compares equal is another."""
+    adapter = next(a for a in catalogue.adapters() if a.framework == "numpy")
+
+    def called(**params: Any) -> Any:
+        return adapter.call(Implementation("softmax", "f", max, renames={"x": "a"}), params)
+
+    assert called(axis=-1) == called(axis=-1)
+    assert hash(called(axis=-1)) == hash(called(axis=-1))
+    different = [called(axis=1), called(axis=1.0), called(axis=True), called(axis=0.0), called(axis=-0.0), called()]
+    assert len(set(different)) == len(different)
+    assert called() != Adapter.call(adapter, Implementation("softmax", "f", max), {})
+    assert called() != Adapter.call(adapter, Implementation("softmax", "f", min, renames={"x": "a"}), {})
+
+
+def test_a_function_of_ones_own_is_compiled_anew_each_time_it_is_checked() -> None:
+    """What it calls may have been mended meanwhile. Its source is still found."""
+    first, second = (conform.items_of(rows, "sigmoid", "numpy")[0] for _ in range(2))
+    calls = [item.adapter.call(item.implementation, {}) for item in (first, second)]
+    assert calls[0] != calls[1]
+    assert first.implementation.api == second.implementation.api == "rows"
+    assert inspect.getsource(first.implementation.fn) == inspect.getsource(rows)
+
+
+@pytest.mark.parametrize("name", ["jax", "tensorflow"])
+def test_an_adapter_compiles_equal_calls_once(name: str) -> None:
+    """No framework is needed to see it: what `compiled` is given is not looked at."""
+    module = importlib.import_module(f"gradparity.adapters.{name}")
+    compiled: list[Any] = []
+
+    def once(f: Any) -> Any:
+        compiled.append(f)
+        return f
+
+    adapter = next(a for a in catalogue.adapters() if a.framework == name)
+    for axis in (-1, 0, -1, 0, -1):
+        module.value_of(adapter.call(Implementation("softmax", "f", max), {"axis": axis}), once)
+    assert len(compiled) == 2
