@@ -77,6 +77,16 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
+def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    loss = -jnp.sum(s * jax.nn.log_softmax(x), axis=-1)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -118,6 +128,7 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     return loss if reduction == "none" else jnp.mean(loss), c[ids].reshape(x.shape)
 
 
+NAN = float("nan")
 ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
 see https://github.com/jax-ml/jax/issues/40409"
 
@@ -141,6 +152,10 @@ IMPLEMENTATIONS = (
         "logsumexp", "jax.nn.logsumexp", renames={"x": "a"}, road="quotient", precision={"*float16/*": STEPWISE}
     ),
     Implementation("cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}),
+    Implementation(
+        "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
     Implementation("sigmoid", "jax.nn.sigmoid", precision={"*float16/*": STEPWISE}),
     Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output", precision={"*float16/*": STEPWISE}),
     Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision={"*": FUSED}),

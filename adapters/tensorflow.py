@@ -72,6 +72,14 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    loss = tf.nn.softmax_cross_entropy_with_logits(labels=s, logits=x)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import tensorflow as tf
 
@@ -150,6 +158,14 @@ IMPLEMENTATIONS = (
             "float16/value/sum-*": Precision("B", finding=F16_SUM),
             "float16/value/*": Precision("A"),
             "float16/vjp/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
+        },
+    ),
+    Implementation(
+        "soft_cross_entropy", "tf.nn.softmax_cross_entropy_with_logits", soft_cross_entropy,
+        conventions={"masked": NAN},
+        precision={
+            "*float16/*/*smoothed*": STEPWISE, "*float16/value/*mean*": STEPWISE, "*float16/value/sum-*": STEPWISE,
+            "*float16/*": FUSED,
         },
     ),
     Implementation("sigmoid", "tf.sigmoid", precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE}),

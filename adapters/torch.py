@@ -110,6 +110,10 @@ IMPLEMENTATIONS = (
         precision={"*float16/value/*": Precision("B"), "*float16/vjp/*": STEPWISE},
     ),
     Implementation(
+        "soft_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
+        conventions={"masked": NAN}, precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
         "sigmoid", "torch.sigmoid", renames={"x": "input"},
         precision={"float16/vjp/*": Precision("B", sharp=True, finding=HALF_GRADIENT), "*float16/*": FUSED},
     ),

@@ -1,4 +1,4 @@
-"""softmax, log_softmax, logsumexp and cross_entropy from their parts, any of which may be wrong."""
+"""softmax, log_softmax, logsumexp, cross_entropy and soft_cross_entropy from their parts, any of which may be wrong."""
 
 from __future__ import annotations
 
@@ -106,11 +106,36 @@ def cross_entropy_vjp(p: Parts, g: Array, y: Array, x: Array, t: Array, reductio
     return {"x": spread(g, x, reduction) * (softmax(p, x) - one_hot(x, t))}
 
 
+def targets(t: Array, label_smoothing: float) -> Array:
+    return t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+
+
+def soft_cross_entropy(p: Parts, x: Array, t: Array, label_smoothing: float, reduction: str) -> Array:
+    return reduced(soft_loss(log_softmax(p, x), targets(t, label_smoothing)), reduction, p.total)
+
+
+def soft_loss(log_probabilities: Array, s: Array) -> Array:
+    return -np.where(s == 0, 0, s * log_probabilities).sum(axis=-1)
+
+
+def soft_cross_entropy_vjp(
+    p: Parts, g: Array, y: Array, x: Array, t: Array, label_smoothing: float, reduction: str
+) -> Arrays:
+    s = targets(t, label_smoothing)
+    return soft_gradient(spread(g, x, reduction), softmax(p, x) * row_sum(s, -1) - s, x, label_smoothing)
+
+
+def soft_gradient(g: Array, dx: Array, x: Array, label_smoothing: float) -> Arrays:
+    """That of the targets is right, so that what is wrong dies of that of the logits."""
+    return {"x": g * dx, "t": -g * log_softmax(RIGHT, x) * (1 - label_smoothing)}
+
+
 FAMILY: Mapping[str, tuple[Fn, Fn]] = {
     "softmax": (softmax, softmax_vjp),
     "log_softmax": (log_softmax, log_softmax_vjp),
     "logsumexp": (logsumexp, logsumexp_vjp),
     "cross_entropy": (cross_entropy, cross_entropy_vjp),
+    "soft_cross_entropy": (soft_cross_entropy, soft_cross_entropy_vjp),
 }
 
 
@@ -164,7 +189,11 @@ PARTS: Mapping[str, tuple[Callable[[str], Parts], str, str]] = {
     "exp-times-1.001": (always(exp=exp_times(1.001)), "classes-3", "fail/bound"),
     "from-parts": (always(), "", ""),
 }
-AT = {"log_softmax/exp-off-by-1e-3/*": "digits"}
+AT = {
+    "log_softmax/exp-off-by-1e-3/*": "digits",
+    "soft_cross_entropy/exp-off-by-*/value": "one-hot-dominant-20",
+    "soft_cross_entropy/exp-off-by-1e-3/float16/vjp": "scale-1",
+}
 CANCELS = "the factor is in the numerator and in the sum, and cancels in the quotient"
 INSIDE = (
     "it lies inside the bound, with 17 u in each exponential, which their sum partly cancels, against 8.8 u allowed "
@@ -179,13 +208,13 @@ SURVIVES: Mapping[str, str] = {
     "softmax/exp-times-1.001/*": CANCELS,
     "*/exp-times-1.001/*/vjp": CANCELS,
     "*softmax/exp-off-by-1e-6/float32/vjp": INSIDE,
-    "cross_entropy/exp-off-by-1e-6/float32/vjp": INSIDE,
+    "*cross_entropy/exp-off-by-1e-6/float32/vjp": INSIDE,
     "softmax/exp-off-by-1e-6/*float16/*": BELOW_ROUNDING,
     "logsumexp/exp-off-by-1e-6/*float16/*": BELOW_ROUNDING,
     "*/exp-off-by-1e-6/*float16/vjp": BELOW_ROUNDING,
     "*/x-minus-max-plus-log-sum/bfloat16/vjp": FEW_LOGITS,
     "log_softmax/x-minus-max-plus-log-sum/float16/vjp": FEW_LOGITS,
-    "cross_entropy/x-minus-max-plus-log-sum/*float16/value": FEW_LOGITS,
+    "*cross_entropy/x-minus-max-plus-log-sum/*float16/value": FEW_LOGITS,
 }
 
 
@@ -267,6 +296,109 @@ def over_n_minus_1(y: Array, kw: Arrays) -> Array:
     return y * n / (n - 1) if kw["reduction"] == "mean" and n > 1 else y
 
 
+def soft_loss_of(log_probabilities: Fn) -> Fn:
+    return lambda x, t, label_smoothing, reduction: reduced(
+        soft_loss(log_probabilities(x), targets(t, label_smoothing)), reduction
+    )
+
+
+def soft_loss_for(wrong_targets: Callable[[Array, float], Array]) -> Fn:
+    """Of other targets than those that were given."""
+    return lambda x, t, label_smoothing, reduction: reduced(
+        soft_loss(log_softmax(RIGHT, x), wrong_targets(t, label_smoothing)), reduction
+    )
+
+
+def soft_gradient_of(less_targets: Callable[[Array, Array], Array], wrong_targets: Fn = targets) -> Fn:
+    def wrong(g: Array, y: Array, x: Array, t: Array, label_smoothing: float, reduction: str) -> Arrays:
+        dx = less_targets(softmax(RIGHT, x), wrong_targets(t, label_smoothing))
+        return soft_gradient(spread(g, x, reduction), dx, x, label_smoothing)
+
+    return wrong
+
+
+def right_gradient(p: Array, s: Array) -> Array:
+    return p * row_sum(s, -1) - s
+
+
+def renormalised(t: Array, label_smoothing: float) -> Array:
+    s = targets(t, label_smoothing)
+    return s / np.where(row_sum(s, -1) == 0, s.dtype.type(1), row_sum(s, -1))
+
+
+def hardened(t: Array, label_smoothing: float) -> Array:
+    return targets(one_hot(t, np.argmax(t, axis=-1)), label_smoothing)
+
+
+def spread_over_the_others(t: Array, label_smoothing: float) -> Array:
+    """What is taken from a target goes to the other classes alone."""
+    return t * (1 - label_smoothing) + (1 - t) * label_smoothing / max(t.shape[-1] - 1, 1)
+
+
+def targets_gradient(wrong: Callable[[Array, float], Array]) -> Fn:
+    """The gradient of the logits is right."""
+
+    def vjp(g: Array, y: Array, x: Array, t: Array, label_smoothing: float, reduction: str) -> Arrays:
+        right = soft_cross_entropy_vjp(RIGHT, g, y, x, t, label_smoothing, reduction)
+        return right | {"t": -spread(g, x, reduction) * wrong(x, label_smoothing)}
+
+    return vjp
+
+
+def over_all_elements(y: Array, kw: Arrays) -> Array:
+    return y / kw["x"].dtype.type(kw["x"].shape[-1]) if kw["reduction"] == "mean" else y
+
+
+def unsmoothed(kw: Arrays) -> Arrays:
+    return {"label_smoothing": 0.0}
+
+
+def targets_a_row_on(kw: Arrays) -> Arrays:
+    return {"t": np.roll(kw["t"], 1, axis=0)}
+
+
+SOFT: tuple[Mutant, ...] = (
+    Mutant("soft_cross_entropy", "log-of-softmax", instead(soft_loss_of(log_of(partial(softmax, RIGHT)))),
+           at="scale-1000", reason="fail/nonfinite"),
+    Mutant("soft_cross_entropy", "x-minus-max-plus-log-sum", instead(soft_loss_of(via_logsumexp)), at="shift-10000",
+           survives=SURVIVES),
+    Mutant("soft_cross_entropy", "clipped-at-1e-7", instead(soft_loss_of(log_of(clipped(1e-7)))), at="scale-100"),
+    Mutant("soft_cross_entropy", "zero-times-infinity", at="masked", reason="fail/nonfinite", value=instead(
+           lambda x, t, label_smoothing, reduction: reduced(
+               -(targets(t, label_smoothing) * log_softmax(RIGHT, x)).sum(axis=-1), reduction))),
+    Mutant("soft_cross_entropy", "targets-renormalised", instead(soft_loss_for(renormalised)),
+           instead(soft_gradient_of(right_gradient, renormalised)), at="unnormalised-scale-1"),
+    Mutant("soft_cross_entropy", "targets-hardened", instead(soft_loss_for(hardened)),
+           instead(soft_gradient_of(right_gradient, hardened)), at="scale-1"),
+    Mutant("soft_cross_entropy", "smoothing-forgotten", arguments(unsmoothed), arguments(unsmoothed),
+           at="smoothed-scale-1"),
+    Mutant("soft_cross_entropy", "smoothing-over-the-other-classes", instead(soft_loss_for(spread_over_the_others)),
+           instead(soft_gradient_of(right_gradient, spread_over_the_others)), at="smoothed-scale-1"),
+    Mutant("soft_cross_entropy", "smoothed-in-value-only",
+           vjp=instead(soft_gradient_of(right_gradient, lambda t, e: t)),
+           at="smoothed-scale-1"),
+    Mutant("soft_cross_entropy", "targets-shifted-by-a-row", arguments(targets_a_row_on), arguments(targets_a_row_on),
+           at="scale-1"),
+    Mutant("soft_cross_entropy", "mean-for-sum", arguments(swapped), arguments(swapped), at="sum-scale-1"),
+    Mutant("soft_cross_entropy", "mean-for-none", arguments(lambda kw: {"reduction": "mean"}), at="scale-1",
+           reason="fail/shape"),
+    Mutant("soft_cross_entropy", "mean-over-all-elements", result(over_all_elements), result(over_all_elements),
+           at="mean-scale-1"),
+    Mutant("soft_cross_entropy", "p-minus-t", vjp=instead(soft_gradient_of(lambda p, s: p - s)),
+           at="unnormalised-scale-1"),
+    Mutant("soft_cross_entropy", "targets-not-subtracted",
+           vjp=instead(soft_gradient_of(lambda p, s: p * row_sum(s, -1))), at="scale-1"),
+    Mutant("soft_cross_entropy", "softmax-detached", vjp=instead(soft_gradient_of(lambda p, s: -s)), at="scale-1"),
+    Mutant("soft_cross_entropy", "targets-detached", vjp=instead(targets_gradient(lambda x, e: 0 * x)), at="scale-1",
+           check="vjp.t"),
+    Mutant("soft_cross_entropy", "logits-for-log-probabilities",
+           vjp=instead(targets_gradient(lambda x, e: x * (1 - e))),
+           at="scale-1", check="vjp.t"),
+    Mutant("soft_cross_entropy", "smoothing-not-in-the-gradient-of-targets", at="smoothed-scale-1", check="vjp.t",
+           vjp=instead(targets_gradient(lambda x, e: log_softmax(RIGHT, x)))),
+)  # fmt: skip
+
+
 OWN: tuple[Mutant, ...] = (
     Mutant("softmax", "along-the-other-axis", instead(other_axis), at="axis-0"),
     Mutant("softmax", "clipped-at-1e-7", instead(clipped(1e-7)), at="ramp-80"),
@@ -320,4 +452,4 @@ OWN: tuple[Mutant, ...] = (
            vjp=instead(gradient_of(lambda x, t: (softmax(RIGHT, x) - 1) * one_hot(x, t)))),
 )  # fmt: skip
 
-MUTANTS = (*from_parts(), *OWN)
+MUTANTS = (*from_parts(), *OWN, *SOFT)

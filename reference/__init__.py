@@ -9,6 +9,7 @@ from gradparity.reference import (
     logsumexp,
     ragged_centroid,
     sigmoid,
+    soft_cross_entropy,
     softmax,
     squared_hinge,
 )
@@ -16,6 +17,7 @@ from gradparity.reference import (
 OPS: dict[str, Op] = {
     module.OP.name: module.OP
     for module in (
-        softmax, log_softmax, logsumexp, cross_entropy, sigmoid, log_sigmoid, hinge, squared_hinge, ragged_centroid,
+        softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, sigmoid, log_sigmoid, hinge, squared_hinge,
+        ragged_centroid,
     )
 }  # fmt: skip

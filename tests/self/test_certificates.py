@@ -107,6 +107,7 @@ INPUTS = {
     "log_softmax": "2972d23030529a1e",
     "logsumexp": "cccb1e5bfc0d23d7",
     "cross_entropy": "9bcc017d109a7633",
+    "soft_cross_entropy": "1c876fa364edb034",
     "sigmoid": "45485496204f986d",
     "log_sigmoid": "2d2674d4051bb1be",
     "hinge": "455c5959667d7d48",

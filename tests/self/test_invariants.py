@@ -18,7 +18,16 @@ from gradparity.invariant import Subject, exact_in_wide, exactly
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
-from gradparity.mutants.softmax_family import gradient_of, loss_of, over_n_minus_1, smoothed, via_logsumexp
+from gradparity.mutants.softmax_family import (
+    gradient_of,
+    loss_of,
+    over_n_minus_1,
+    smoothed,
+    soft_gradient_of,
+    soft_loss_of,
+    targets_gradient,
+    via_logsumexp,
+)
 from gradparity.mutation import Defect, Mutant
 from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs
 from gradparity.reference import OPS
@@ -301,6 +310,15 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
     ("cross_entropy", "negative-log-softmax"): ("scale-10", instead(smoothed)),
     ("cross_entropy", "reduction-of-rows"): ("mean-scale-1", result(over_n_minus_1)),
     ("cross_entropy", "gradient-sums-to-zero"): ("scale-10", instead(gradient_of(lambda x, t: np.exp(x - x.max())))),
+    ("soft_cross_entropy", "nonnegative"): ("scale-10", NEGATED),
+    ("soft_cross_entropy", "shift"): ("smoothed-coarse", instead(soft_loss_of(via_logsumexp))),
+    ("soft_cross_entropy", "permutation"): ("scale-10", BY_PLACE),
+    ("soft_cross_entropy", "of-one-hot"): ("scale-10", SCALED),
+    ("soft_cross_entropy", "reduction-of-rows"): ("unnormalised-mean", result(over_n_minus_1)),
+    ("soft_cross_entropy", "gradient-sums-to-zero"): (
+        "unnormalised-scale-10", instead(soft_gradient_of(lambda p, s: p - s)),
+    ),
+    ("soft_cross_entropy", "linear"): ("scale-10", instead(targets_gradient(lambda x, e: x))),
     ("sigmoid", "probability"): ("every-16-bit", SCALED),
     ("sigmoid", "ascending"): ("every-16-bit", DENTED),
     ("sigmoid", "complement"): ("every-16-bit", SCALED),

@@ -93,14 +93,15 @@ SMOOTH = [pytest.param(op, case, id=f"{op.name}/{case.name}") for op in OPS.valu
 
 # At least so many cases of each op: a rule that excluded everything would show here.
 COVERED = {
-    "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "sigmoid": 17, "log_sigmoid": 17,
-    "hinge": 10, "squared_hinge": 11, "ragged_centroid": 20,
+    "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
+    "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11, "ragged_centroid": 20,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
     "log_softmax": {"large", "empty", "non-finite"},
     "logsumexp": {"large", "empty", "non-finite"},
     "cross_entropy": {"large", "empty", "non-finite"},
+    "soft_cross_entropy": {"large", "empty", "non-finite"},
     "sigmoid": {"large", "empty", "non-finite"},
     "log_sigmoid": {"large", "empty", "non-finite"},
     "hinge": {"large", "empty", "non-finite", "kink"},
@@ -124,11 +125,12 @@ def complex_step(op: Op, g: Array, arrays: Arrays, params: Mapping[str, Any], na
     """sum_k g_k dy_k / dx_i = Im(sum_k g_k y_k(x + i h e_i)) / h, one coordinate at a time: no difference is taken,
     so nothing cancels."""
     x = arrays[name]
+    others = as_kind(arrays, lambda v: v.astype(np.finfo(kind).dtype))
     d = np.zeros(x.shape, np.longdouble)
     for i in np.ndindex(x.shape):
         moved = x.astype(kind)
         moved[i] += 1j * STEP
-        d[i] = np.sum(g * value(op, {**arrays, name: moved}, params).imag) / STEP
+        d[i] = np.sum(g * value(op, {**others, name: moved}, params).imag) / STEP
     return d
 
 
@@ -171,6 +173,7 @@ DIFFERENCED = {
     "log_softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "logsumexp": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "cross_entropy": ("scale-1", "scale-10", "equal", "mean-scale-1", "sum-scale-1", "mean-one-row"),
+    "soft_cross_entropy": ("scale-1", "scale-10", "equal", "smoothed-scale-1", "smoothed-mean", "sum-scale-1"),
     "sigmoid": ("scale-1", "line-8", "zero"),
     "log_sigmoid": ("scale-1", "line-8", "zero"),
     "hinge": ("scale-1", "below-kink", "above-kink"),
@@ -263,6 +266,7 @@ def as_read(x: Array) -> Tracked:
 
 TWO_ROWS = [[0, 0], [0, LOG3]]  # losses log 2 and log 4 for label 0
 LAST, MEAN, SUM, NONE = {"axis": -1}, {"reduction": "mean"}, {"reduction": "sum"}, {"reduction": "none"}
+HARD = {"label_smoothing": 0.0, **NONE}
 
 
 def two_classes(a: float, b: float) -> tuple[str, Arrays, Mapping[str, Any], Any]:
@@ -287,6 +291,15 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     "cross-entropy, mean of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, MEAN, LOG2 * 3 / 2),
     "cross-entropy, sum of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, SUM, LOG2 * 3),
     "cross-entropy, sum of no rows": ("cross_entropy", {"x": np.zeros((0, 3)), "t": np.zeros(0, int)}, SUM, 0.0),
+    "soft cross-entropy is the entropy": ("soft_cross_entropy", {"x": [[0, LOG3]], "t": [[0.25, 0.75]]}, HARD,
+                                          [2 * LOG2 - 0.75 * LOG3]),
+    "soft cross-entropy, one-hot": ("soft_cross_entropy", {"x": [[0, LOG3]], "t": [[1, 0]]}, HARD, [2 * LOG2]),
+    "soft cross-entropy, unnormalised": ("soft_cross_entropy", {"x": [[0, 0.0]], "t": [[3, 2.5]]}, HARD, [5.5 * LOG2]),
+    "soft cross-entropy of no target": ("soft_cross_entropy", {"x": [[0, 1e4]], "t": [[0, 0.0]]}, HARD, [0.0]),
+    "soft cross-entropy, smoothed": ("soft_cross_entropy", {"x": [[0, LOG3]], "t": [[1, 0.0]]},
+                                     {"label_smoothing": 0.5, **NONE}, [2 * LOG2 - 0.25 * LOG3]),
+    "soft cross-entropy, mean of two rows": ("soft_cross_entropy", {"x": TWO_ROWS, "t": [[1, 0], [1.0, 0]]},
+                                             {"label_smoothing": 0.0, **MEAN}, LOG2 * 3 / 2),
     "sigmoid of 0": ("sigmoid", {"x": [0.0, -0.0]}, {}, [0.5, 0.5]),
     "sigmoid of log 3": ("sigmoid", {"x": [LOG3, -LOG3]}, {}, [0.75, 0.25]),
     "log_sigmoid of 0": ("log_sigmoid", {"x": [0.0]}, {}, [-LOG2]),
@@ -318,6 +331,9 @@ def test_what_is_not_finite(kind: Any) -> None:
     assert value(OPS["sigmoid"], {"x": np.array([np.inf, -np.inf], kind)}, {}).tolist() == [1, 0]
     assert value(OPS["log_sigmoid"], {"x": np.array([np.inf, -np.inf], kind)}, {}).tolist() == [0, -np.inf]
     assert np.isnan(value(OPS["cross_entropy"], {"x": np.zeros((0, 3), kind), "t": np.zeros(0, int)}, MEAN))
+    masked = {"x": np.array([[0, -np.inf]], kind), "t": np.array([[1, 0]], kind), **HARD}
+    assert value(OPS["soft_cross_entropy"], masked, {"masked": 0.0}) == 0
+    assert np.isnan(value(OPS["soft_cross_entropy"], masked, {"masked": nan}))
     empty = {"x": np.zeros((0, 4, 3), kind), "t": np.zeros((0, 4), int)}
     assert np.isnan(value(OPS["ragged_centroid"], empty, {"delta": kind(0.5), **MEAN}))
 

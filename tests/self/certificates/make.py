@@ -140,6 +140,11 @@ def cross_entropy(x: Array, t: Array, reduction: str) -> Array:
     return reduced(-np.log(softmax(x, 1)[np.arange(len(t)), t]), reduction)
 
 
+def soft_cross_entropy(x: Array, t: Array, label_smoothing: float, reduction: str) -> Array:
+    e = dual(label_smoothing)
+    return reduced(-((t * (1 - e) + e / x.shape[1]) * np.log(softmax(x, 1))).sum(1), reduction)
+
+
 def reduced(losses: Array, reduction: str) -> Any:
     return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / len(losses)}[reduction]
 
@@ -244,6 +249,38 @@ CROSS_ENTROPY = (
       for name in ROWS if name.startswith(("dominant", "bimodal", "scale-30-"))),
     *(Case(f"{reduction}-scale-{s:g}-c{c}", labelled(logits, 3, c, s), {"reduction": reduction})
       for reduction in ("sum", "mean") for c in FEW for s in (0.01, 1, 10, 100)),
+)  # fmt: skip
+
+
+def targeted(targets: Any, make: Any, *arguments: Any) -> Any:
+    return lambda draw: {"x": (x := make(draw, *arguments)), "t": targets(draw, *x.shape)}
+
+
+def real(draw: Draw, rows: int, classes: int) -> Array:
+    return draw.normal("t", (rows, classes))
+
+
+def sixteenths(draw: Draw, rows: int, classes: int) -> Array:
+    return draw.quantised(draw.integers("t", (rows, classes), 5) / 16)
+
+
+def indicator(draw: Draw, rows: int, classes: int) -> Array:
+    return draw.quantised(np.arange(classes) == draw.integers("t", (rows, 1), classes))
+
+
+def soft(name: str, targets: Any, make: Any, label_smoothing: float = 0.0, reduction: str = "none") -> Case:
+    return Case(name, targeted(targets, *make), {"label_smoothing": label_smoothing, "reduction": reduction})
+
+
+SOFT_CROSS_ENTROPY = (
+    *(soft(name, sixteenths, make) for name, make in ROWS.items()),
+    *(soft(f"{targets.__name__}-{name}", targets, ROWS[name]) for targets in (real, indicator)
+      for name in ROWS if name.startswith(("dominant", "scale-1-", "scale-30-"))),
+    *(soft(f"smoothed-{e:g}-{targets.__name__}-{name}", targets, ROWS[name], e) for e in (0.1, 1.0)
+      for targets in (sixteenths, indicator)
+      for name in ROWS if name.startswith(("near-ties", "scale-3-", "scale-100-"))),
+    *(soft(f"{reduction}-scale-{s:g}-c{c}-smoothed-{e:g}", real, (logits, 3, c, s), e, reduction)
+      for reduction in ("sum", "mean") for c in FEW for s in (0.01, 10) for e in (0, 0.1)),
 )  # fmt: skip
 
 
@@ -358,6 +395,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "log_softmax": (log_softmax, ALONG_AXIS),
     "logsumexp": (logsumexp, tuple(case for case in ALONG_AXIS if "huge" not in case.name)),  # whose bound is infinite
     "cross_entropy": (cross_entropy, CROSS_ENTROPY),
+    "soft_cross_entropy": (soft_cross_entropy, SOFT_CROSS_ENTROPY),
     "sigmoid": (sigmoid, SIGMOID),
     "log_sigmoid": (log_sigmoid, SIGMOID),
     "hinge": (hinge, HINGE),
