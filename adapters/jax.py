@@ -87,6 +87,24 @@ def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -
     return reductions[reduction](loss)
 
 
+def weighted_cross_entropy(
+    x: Any, t: Any, weight: Any, label_smoothing: float, ignore_index: int, reduction: str
+) -> Any:  # fmt: skip
+    import jax
+    import jax.numpy as jnp
+
+    counts = t != ignore_index
+    t = jnp.where(counts, t, 0)
+    y, own = jax.nn.log_softmax(x), weight[t]
+    nll = -own * jnp.take_along_axis(y, t[:, None], axis=-1)[:, 0]
+    smooth = -jnp.mean(weight * y, axis=-1)
+    loss = (1 - label_smoothing) * nll + label_smoothing * smooth if label_smoothing else nll
+    loss = jnp.where(counts, loss, 0)
+    if reduction == "mean":
+        return jnp.sum(loss) / jnp.sum(jnp.where(counts, own, 0))
+    return loss if reduction == "none" else jnp.sum(loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -155,6 +173,12 @@ IMPLEMENTATIONS = (
     Implementation(
         "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
+        "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient", conventions={"denominator": "weights"},
+        precision={
+            "*float16/value/*smoothed*": Precision("B"), "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B"),
+        },
     ),
     Implementation("sigmoid", "jax.nn.sigmoid", precision={"*float16/*": STEPWISE}),
     Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output", precision={"*float16/*": STEPWISE}),

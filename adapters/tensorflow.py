@@ -80,6 +80,21 @@ def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def weighted_cross_entropy(
+    x: Any, t: Any, weight: Any, label_smoothing: float, ignore_index: int, reduction: str
+) -> Any:  # fmt: skip
+    import tensorflow as tf
+
+    counts = tf.not_equal(t, ignore_index)
+    t = tf.where(counts, t, 0)
+    loss = tf.gather(weight, t) * tf.nn.sparse_softmax_cross_entropy_with_logits(labels=t, logits=x)
+    if label_smoothing:
+        smooth = -tf.reduce_mean(weight * tf.nn.log_softmax(x), axis=-1)
+        loss = (1 - label_smoothing) * loss + label_smoothing * smooth
+    loss = tf.where(counts, loss, tf.zeros_like(loss))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import tensorflow as tf
 
@@ -166,6 +181,13 @@ IMPLEMENTATIONS = (
         precision={
             "*float16/*/*smoothed*": STEPWISE, "*float16/value/*mean*": STEPWISE, "*float16/value/sum-*": STEPWISE,
             "*float16/*": FUSED,
+        },
+    ),
+    Implementation(
+        "weighted_cross_entropy", fn=weighted_cross_entropy, road="row-by-row", conventions={"denominator": "rows"},
+        precision={
+            "float16/value/*": STEPWISE, "bfloat16/value/*": Precision("B", finding=BF16_LOSS),
+            "*float16/vjp/*": Precision("B"),
         },
     ),
     Implementation("sigmoid", "tf.sigmoid", precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE}),

@@ -114,6 +114,11 @@ IMPLEMENTATIONS = (
         conventions={"masked": NAN}, precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
     ),
     Implementation(
+        "weighted_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
+        conventions={"denominator": "weights"},
+        precision={"bfloat16/value/*": STEPWISE, "*float16/*": Precision("B")},
+    ),
+    Implementation(
         "sigmoid", "torch.sigmoid", renames={"x": "input"},
         precision={"float16/vjp/*": Precision("B", sharp=True, finding=HALF_GRADIENT), "*float16/*": FUSED},
     ),

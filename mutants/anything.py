@@ -68,6 +68,7 @@ FLOOR = {
     "logsumexp": ((1, "scale-10"), (4, "classes-2")),
     "cross_entropy": ((1, "scale-10"), (1, "scale-10")),
     "soft_cross_entropy": ((1, "one-hot-scale-10"), (2, "scale-10")),
+    "weighted_cross_entropy": ((2, "scale-10"), (3, "scale-10")),
     "sigmoid": ((1, "large-1000"), (1, "large-1000")),
     "log_sigmoid": ((1, "scale-1"), (1, "scale-10000")),
     "hinge": ((1, "scale-1"), (1, "scale-1")),

@@ -1,4 +1,4 @@
-"""softmax, log_softmax, logsumexp, cross_entropy and soft_cross_entropy from their parts, any of which may be wrong."""
+"""softmax, log_softmax, logsumexp and the cross-entropies from their parts, any of which may be wrong."""
 
 from __future__ import annotations
 
@@ -130,12 +130,46 @@ def soft_gradient(g: Array, dx: Array, x: Array, label_smoothing: float) -> Arra
     return {"x": g * dx, "t": -g * log_softmax(RIGHT, x) * (1 - label_smoothing)}
 
 
+def weighted_targets(t: Array, weight: Array, label_smoothing: float, ignore_index: int) -> Array:
+    own = (np.arange(len(weight)) == t[:, None]) * weight
+    even = weight * (label_smoothing / len(weight))
+    return np.where((t != ignore_index)[:, None], own * (1 - label_smoothing) + even, weight.dtype.type(0))
+
+
+def counting(t: Array, weight: Array, ignore_index: int) -> Array:
+    """The weights of the labels that count, summed."""
+    return weight[t[t != ignore_index]].sum()
+
+
+def divided(y: Array, reduction: str, denominator: Array) -> Array:
+    return y / denominator if reduction == "mean" else y
+
+
+def weighted_cross_entropy(
+    p: Parts, x: Array, t: Array, weight: Array, label_smoothing: float, ignore_index: int, reduction: str
+) -> Array:
+    loss = soft_loss(log_softmax(p, x), weighted_targets(t, weight, label_smoothing, ignore_index))
+    total = loss if reduction == "none" else p.total(loss, 0)[0]
+    return divided(total, reduction, counting(t, weight, ignore_index))
+
+
+def weighted_cross_entropy_vjp(
+    p: Parts, g: Array, y: Array, x: Array, t: Array, weight: Array, label_smoothing: float, ignore_index: int,
+    reduction: str,
+) -> Arrays:  # fmt: skip
+    q = weighted_targets(t, weight, label_smoothing, ignore_index)
+    g = divided(g, reduction, counting(t, weight, ignore_index))
+    g = np.where(t != ignore_index, g, x.dtype.type(0))[:, None]
+    return {"x": g * (softmax(p, x) * row_sum(q, -1) - q)}
+
+
 FAMILY: Mapping[str, tuple[Fn, Fn]] = {
     "softmax": (softmax, softmax_vjp),
     "log_softmax": (log_softmax, log_softmax_vjp),
     "logsumexp": (logsumexp, logsumexp_vjp),
     "cross_entropy": (cross_entropy, cross_entropy_vjp),
     "soft_cross_entropy": (soft_cross_entropy, soft_cross_entropy_vjp),
+    "weighted_cross_entropy": (weighted_cross_entropy, weighted_cross_entropy_vjp),
 }
 
 
@@ -193,6 +227,8 @@ AT = {
     "log_softmax/exp-off-by-1e-3/*": "digits",
     "soft_cross_entropy/exp-off-by-*/value": "one-hot-dominant-20",
     "soft_cross_entropy/exp-off-by-1e-3/float16/vjp": "scale-1",
+    "weighted_cross_entropy/exp-off-by-1e-3/float16/vjp": "scale-1",
+    "weighted_cross_entropy/exp-off-by-1e-6/bfloat16/value": "scale-1000",
 }
 CANCELS = "the factor is in the numerator and in the sum, and cancels in the quotient"
 INSIDE = (
@@ -452,4 +488,95 @@ OWN: tuple[Mutant, ...] = (
            vjp=instead(gradient_of(lambda x, t: (softmax(RIGHT, x) - 1) * one_hot(x, t)))),
 )  # fmt: skip
 
-MUTANTS = (*from_parts(), *OWN, *SOFT)
+
+def no_weights(kw: Arrays) -> Arrays:
+    return {"weight": np.ones_like(kw["weight"])}
+
+
+def root_of_the_weights(kw: Arrays) -> Arrays:
+    return {"weight": np.sqrt(kw["weight"])}
+
+
+def no_label_ignored(kw: Arrays) -> Arrays:
+    """The label is taken as an index, as Python takes it."""
+    return {"t": kw["t"] % kw["x"].shape[-1], "ignore_index": -100}
+
+
+def last_class_ignored(kw: Arrays) -> Arrays:
+    return {"ignore_index": kw["x"].shape[-1] - 1}
+
+
+def instead_of_the_total(denominator: Callable[[Arrays], Array]) -> Callable[[Array, Arrays], Array]:
+    """Another denominator of the mean, in the loss or in its gradient."""
+
+    def change(y: Array, kw: Arrays) -> Array:
+        right = counting(kw["t"], kw["weight"], kw["ignore_index"])
+        return y * (right / denominator(kw)) if kw["reduction"] == "mean" else y
+
+    return change
+
+
+def all_rows(kw: Arrays) -> Array:
+    return kw["x"].dtype.type(len(kw["x"]))
+
+
+def rows_that_count(kw: Arrays) -> Array:
+    return kw["x"].dtype.type((kw["t"] != kw["ignore_index"]).sum())
+
+
+def weights_of_ignored_too(kw: Arrays) -> Array:
+    return kw["weight"][kw["t"] % len(kw["weight"])].sum()
+
+
+def all_weights(kw: Arrays) -> Array:
+    return kw["weight"].sum()
+
+
+def weight_of_the_label_only(x: Array, t: Array, weight: Array, label_smoothing: float, ignore_index: int,
+                             reduction: str) -> Array:  # fmt: skip
+    """The evenly spread part is weighted like the label's."""
+    loss = soft_loss(log_softmax(RIGHT, x), targets(one_hot(x, t), label_smoothing)) * weight[t]
+    loss = np.where(t == ignore_index, x.dtype.type(0), loss)
+    return divided(loss if reduction == "none" else loss.sum(), reduction, counting(t, weight, ignore_index))
+
+
+def p_for_the_weighted(g: Array, y: Array, x: Array, t: Array, weight: Array, label_smoothing: float,
+                       ignore_index: int, reduction: str) -> Arrays:  # fmt: skip
+    q = weighted_targets(t, weight, label_smoothing, ignore_index)
+    g = np.where(t != ignore_index, divided(g, reduction, counting(t, weight, ignore_index)), x.dtype.type(0))
+    return {"x": g[:, None] * (softmax(RIGHT, x) - q)}
+
+
+def denominators() -> Iterator[Mutant]:
+    for name, wrong, at in (
+        ("weights-in-the-numerator-only", rows_that_count, "mean-scale-1"),
+        ("mean-over-all-rows", all_rows, "mean-scale-1"),
+        ("ignored-rows-counted-in-the-denominator", weights_of_ignored_too, "mean-ignored"),
+        ("mean-over-the-weights-of-all-classes", all_weights, "mean-scale-1"),
+    ):
+        change = result(instead_of_the_total(wrong))
+        yield Mutant("weighted_cross_entropy", name, change, change, at)
+
+
+WEIGHTED: tuple[Mutant, ...] = (
+    *denominators(),
+    *(
+        Mutant("weighted_cross_entropy", name, arguments(change), arguments(change), at)
+        for name, change, at in (
+            ("weights-ignored", no_weights, "scale-1"),
+            ("root-of-the-weights", root_of_the_weights, "scale-1"),
+            ("ignored-rows-counted", no_label_ignored, "ignored-scale-1"),
+            ("another-class-ignored", last_class_ignored, "scale-0.001"),
+            ("smoothing-forgotten", unsmoothed, "smoothed-scale-1"),
+            ("labels-off-by-one", labels_off_by_one, "scale-1"),
+            ("mean-for-sum", swapped, "sum-scale-1"),
+        )
+    ),
+    Mutant("weighted_cross_entropy", "weight-of-the-label-only", instead(weight_of_the_label_only),
+           at="smoothed-scale-1"),
+    Mutant("weighted_cross_entropy", "mean-of-nothing-is-zero", result(lambda y, kw: np.nan_to_num(y)),
+           at="mean-ignored-all", reason="fail/nonfinite"),
+    Mutant("weighted_cross_entropy", "p-minus-weighted-label", vjp=instead(p_for_the_weighted), at="scale-1"),
+)  # fmt: skip
+
+MUTANTS = (*from_parts(), *OWN, *SOFT, *WEIGHTED)

@@ -12,12 +12,13 @@ from gradparity.reference import (
     soft_cross_entropy,
     softmax,
     squared_hinge,
+    weighted_cross_entropy,
 )
 
 OPS: dict[str, Op] = {
     module.OP.name: module.OP
     for module in (
-        softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, sigmoid, log_sigmoid, hinge, squared_hinge,
-        ragged_centroid,
+        softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
+        log_sigmoid, hinge, squared_hinge, ragged_centroid,
     )
 }  # fmt: skip

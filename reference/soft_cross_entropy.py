@@ -30,9 +30,7 @@ def soft_cross_entropy(
     Source: Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.2.2.3; label smoothing: Szegedy et al.,
     Rethinking the Inception architecture for computer vision (2016), section 7.
     """
-    s, y = smoothed(t, label_smoothing), log_softmax(x)
-    terms = s * y if np.isnan(masked) else np.where(s == 0, 0.0, s * y)
-    return reduced(-np.sum(terms, axis=-1), reduction)
+    return reduced(rows(x, smoothed(t, label_smoothing), masked), reduction)
 
 
 def soft_cross_entropy_vjp(
@@ -40,20 +38,34 @@ def soft_cross_entropy_vjp(
 ) -> Arrays:
     """p sum(s) - s for the logits, p = exp(log_softmax(x)); -(1 - label_smoothing) log_softmax(x) for the targets."""
     g = np.expand_dims(spread_back(g, reduction, len(t)), -1)
-    s, y = smoothed(t, label_smoothing), log_softmax(x)
-    dx = g * (np.exp(y) * np.sum(s, axis=-1, keepdims=True) - s)
-    return {"x": dx, "t": -g * y * (1 - label_smoothing)}
+    dx = gradient(g, x, smoothed(t, label_smoothing))
+    return {"x": dx, "t": -g * log_softmax(x) * (1 - label_smoothing)}
 
 
 def vjp_by_quotient(
     g: Array, y: Array, x: Array, t: Array, label_smoothing: float = 0.0, reduction: str = "none", masked: float = 0.0
 ) -> Arrays:
-    """p from the exponentials of the forward: e (sum(g s) / sum(e)) - g s, as differentiating step by step gives it."""
+    """The same, p from the exponentials of the forward."""
     g = np.expand_dims(spread_back(g, reduction, len(t)), -1)
-    gs = g * smoothed(t, label_smoothing)
-    e = np.exp(x - stationary(np.max(x, axis=-1, keepdims=True)))
-    dx = e * (np.sum(gs, axis=-1, keepdims=True) / np.sum(e, axis=-1, keepdims=True)) - gs
+    dx = gradient_by_quotient(g, x, smoothed(t, label_smoothing))
     return {"x": dx, "t": -g * log_softmax(x) * (1 - label_smoothing)}
+
+
+def rows(x: Array, s: Array, masked: float = 0.0) -> Array:
+    """-sum_j s_ij log_softmax(x_i)_j."""
+    y = log_softmax(x)
+    return -np.sum(s * y if np.isnan(masked) else np.where(s == 0, 0.0, s * y), axis=-1)
+
+
+def gradient(g: Array, x: Array, s: Array) -> Array:
+    """g (p sum(s) - s).  g: [N, 1]."""
+    return g * (np.exp(log_softmax(x)) * np.sum(s, axis=-1, keepdims=True) - s)
+
+
+def gradient_by_quotient(g: Array, x: Array, s: Array) -> Array:
+    """e (sum(g s) / sum(e)) - g s, as differentiating step by step gives it."""
+    gs, e = g * s, np.exp(x - stationary(np.max(x, axis=-1, keepdims=True)))
+    return e * (np.sum(gs, axis=-1, keepdims=True) / np.sum(e, axis=-1, keepdims=True)) - gs
 
 
 def smoothed(t: Array, label_smoothing: float) -> Array:

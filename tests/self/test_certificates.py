@@ -108,6 +108,7 @@ INPUTS = {
     "logsumexp": "cccb1e5bfc0d23d7",
     "cross_entropy": "9bcc017d109a7633",
     "soft_cross_entropy": "1c876fa364edb034",
+    "weighted_cross_entropy": "a98b3e5143ca1cb0",
     "sigmoid": "45485496204f986d",
     "log_sigmoid": "2d2674d4051bb1be",
     "hinge": "455c5959667d7d48",

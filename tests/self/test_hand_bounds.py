@@ -216,38 +216,94 @@ def smoothed(m: Model, t: Array, label_smoothing: float) -> tuple[Array, Array]:
     return s, e + m.rounding(s, e)
 
 
-def soft_cross_entropy(m: Model, x: Array, t: Array, label_smoothing: float, reduction: str) -> Array:
+def soft_rows(m: Model, x: Array, s: Array, es: Array) -> tuple[Array, Array]:
     """sum_j s_j y_j, y = log_softmax(x): |s| E_y + E_s (|y| + E_y) and a rounding for each product, which is 0 where
     s is; then the summation."""
     d = softmax_parts(m, x)[0]
     y, ey = d - np.log(np.exp(d).sum(-1, keepdims=True)), log_softmax(m, x)
-    s, es = smoothed(m, t, label_smoothing)
     e = np.abs(s) * ey + es * (np.abs(y) + ey)
     e = np.where(s == 0, 0.0, e + m.rounding(s * y, e) + m.tiny)
     terms = np.where(s == 0, 0.0, s * y)
-    rows = e.sum(-1) + m.sum(np.abs(terms) + e, terms.sum(-1), e.sum(-1))
-    return reduced(m, -terms.sum(-1), rows, reduction)
+    return -terms.sum(-1), e.sum(-1) + m.sum(np.abs(terms) + e, terms.sum(-1), e.sum(-1))
 
 
-def soft_cross_entropy_vjp(
-    m: Model, g: Array, ey: Array, x: Array, t: Array, label_smoothing: float, reduction: str
-) -> Array:
-    """c (p T - s), T = sum s, p = exp(log_softmax(x)): E_p (|T| + E_T) + p E_T and the roundings of product and
-    difference."""
+def soft_gradient(m: Model, x: Array, s: Array, es: Array, c: Array, ec: Array | float) -> Array:
+    """c (p T - s), T = sum s, p = exp(log_softmax(x)): E_p (|T| + E_T) + p E_T and the roundings of the product, of
+    the difference and of the product with c."""
     p, el = softmax_parts(m, x)[2], log_softmax(m, x)
-    s, es = smoothed(m, t, label_smoothing)
     total = s.sum(-1, keepdims=True)
     et = (es.sum(-1) + m.sum(np.abs(s) + es, s.sum(-1), es.sum(-1)))[..., None]
     ep = p * (np.expm1(el) + m.exp * np.exp(el)) + m.tiny
     e = ep * (np.abs(total) + et) + p * et
     e = e + m.rounding(p * total, e) + es
     gap = p * total - s
+    product = (c + ec) * (e + m.rounding(gap, e)) + ec * np.abs(gap)
+    return product + m.rounding(c * gap, product) + m.tiny * (1 + c)
+
+
+def soft_cross_entropy(m: Model, x: Array, t: Array, label_smoothing: float, reduction: str) -> Array:
+    return reduced(m, *soft_rows(m, x, *smoothed(m, t, label_smoothing)), reduction)
+
+
+def soft_cross_entropy_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, label_smoothing: float, reduction: str
+) -> Array:
+    """c = g, or g / N for the mean."""
     count = len(t) if reduction == "mean" else 1
     c = np.abs(np.broadcast_to(g, len(t)))[:, None] / count
-    ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * c
-    inner = e + m.rounding(gap, e)
-    product = (c + ec) * inner + ec * np.abs(gap)
-    return product + m.rounding(c * gap, product) + m.tiny * (1 + c)
+    return soft_gradient(m, x, *smoothed(m, t, label_smoothing), c, 0.0 if count & (count - 1) == 0 else 2 * m.u * c)
+
+
+def weighted_targets(
+    m: Model, t: Array, weight: Array, label_smoothing: float, ignore_index: int
+) -> tuple[Array, Array]:
+    """q = w_t (1 - a) [j = t] + w (a / C) and its error: 1 - a, both products and the sum round once each, the quotient
+    is off by one unit in the last place; where a is 0 nothing is rounded."""
+    own = (np.arange(len(weight)) == t[:, None]) * weight
+    if label_smoothing == 0:
+        return own * (t != ignore_index)[:, None], np.zeros(own.shape)
+    a, c = wide(m.dtype)(label_smoothing), len(weight)
+    e_own, e_even = own * m.rounding(1 - a), weight * (0.0 if c & (c - 1) == 0 else 2 * m.u * a / c)
+    e = e_own + m.rounding(own * (1 - a), e_own) + e_even + m.rounding(weight * (a / c), e_even)
+    q = own * (1 - a) + weight * (a / c)
+    counts = (t != ignore_index)[:, None]
+    return np.where(counts, q, 0), np.where(counts, e + m.rounding(q, e), 0)
+
+
+def weight_of_labels(m: Model, t: Array, weight: Array, ignore_index: int) -> tuple[Array, Array]:
+    own = weight[t[t != ignore_index]]
+    return own.sum(), m.sum(own, own.sum())
+
+
+def weighted_cross_entropy(
+    m: Model, x: Array, t: Array, weight: Array, label_smoothing: float, ignore_index: int, reduction: str
+) -> Array:
+    """The rows, or their sum s, or s / D: (E_s + |s / D| E_D) / (D - E_D) and the division."""
+    v, e = soft_rows(m, x, *weighted_targets(m, t, weight, label_smoothing, ignore_index))
+    if reduction == "none":
+        return e
+    e = reduced(m, v, e, "sum")
+    return e if reduction == "sum" else quotient(m, v.sum(), e, *weight_of_labels(m, t, weight, ignore_index))
+
+
+def quotient(m: Model, v: Array, e: Array, d: Array, ed: Array) -> Array:
+    q = np.abs(v / d)
+    moved = (e + q * ed) / (d - ed)
+    return moved + 2 * m.u * (q + moved) + m.tiny
+
+
+def weighted_cross_entropy_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, weight: Array, label_smoothing: float, ignore_index: int,
+    reduction: str,
+) -> Array:  # fmt: skip
+    """c = g, or g / D for the mean, D the weights of the labels; 0 where the label is ignored."""
+    d, ed = weight_of_labels(m, t, weight, ignore_index) if reduction == "mean" else (1, 0.0)
+    ec = quotient(m, g, 0.0, d, ed) if reduction == "mean" else 0.0
+    counts = (t != ignore_index)[:, None]
+    c = np.where(counts, np.abs(np.broadcast_to(g / d, len(t)))[:, None], 0)
+    return soft_gradient(
+        m, x, *weighted_targets(m, t, weight, label_smoothing, ignore_index), c, np.where(counts, ec, 0)
+    )
 
 
 def sigmoid(m: Model, x: Array) -> Array:
@@ -367,6 +423,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "logsumexp": (logsumexp, logsumexp_vjp),
     "cross_entropy": (cross_entropy, cross_entropy_vjp),
     "soft_cross_entropy": (soft_cross_entropy, soft_cross_entropy_vjp),
+    "weighted_cross_entropy": (weighted_cross_entropy, weighted_cross_entropy_vjp),
     "sigmoid": (sigmoid, sigmoid_vjp),
     "log_sigmoid": (log_sigmoid, log_sigmoid_vjp),
     "hinge": (hinge, hinge_vjp),

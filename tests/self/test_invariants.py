@@ -21,7 +21,10 @@ from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, medi
 from gradparity.mutants.softmax_family import (
     gradient_of,
     loss_of,
+    no_label_ignored,
+    no_weights,
     over_n_minus_1,
+    p_for_the_weighted,
     smoothed,
     soft_gradient_of,
     soft_loss_of,
@@ -266,6 +269,7 @@ LOWERED = result(lambda y, kw: y - y.dtype.type(2**-20))
 NEGATED = result(lambda y, kw: -y)
 BY_PLACE, DENTED = result(by_place), result(dented)
 HALF_OF_X = arguments(lambda kw: {"x": kw["x"] / 2})
+HALF_OF_LARGE_X = arguments(lambda kw: {"x": np.where(kw["x"] > 100, kw["x"] / 2, kw["x"])})
 LABELS_IGNORED = arguments(lambda kw: {"t": np.abs(kw["t"])})
 LABEL_0 = arguments(lambda kw: {"t": 0 * kw["t"]})
 
@@ -319,6 +323,14 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         "unnormalised-scale-10", instead(soft_gradient_of(lambda p, s: p - s)),
     ),
     ("soft_cross_entropy", "linear"): ("scale-10", instead(targets_gradient(lambda x, e: x))),
+    ("weighted_cross_entropy", "nonnegative"): ("scale-10", NEGATED),
+    ("weighted_cross_entropy", "ignored"): ("ignored-scale-10", arguments(no_label_ignored)),
+    ("weighted_cross_entropy", "shift"): ("coarse", HALF_OF_LARGE_X),
+    ("weighted_cross_entropy", "permutation"): ("scale-10", BY_PLACE),
+    ("weighted_cross_entropy", "homogeneous"): ("scale-10", arguments(no_weights)),
+    ("weighted_cross_entropy", "of-equal-weights"): ("scale-10", SCALED),
+    ("weighted_cross_entropy", "gradient-sums-to-zero"): ("scale-10", instead(p_for_the_weighted)),
+    ("weighted_cross_entropy", "no-gradient-if-ignored"): ("ignored-scale-10", arguments(no_label_ignored)),
     ("sigmoid", "probability"): ("every-16-bit", SCALED),
     ("sigmoid", "ascending"): ("every-16-bit", DENTED),
     ("sigmoid", "complement"): ("every-16-bit", SCALED),

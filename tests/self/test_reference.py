@@ -80,7 +80,7 @@ def why_not(op: Op, case: Case) -> str:
     return (
         ("large" if x.size > MOST else "")
         or ("empty" if not x.size else "")
-        or ("non-finite" if not np.isfinite(x).all() else "")
+        or ("non-finite" if not np.isfinite(x).all() or not np.isfinite(value(op, arrays, case.params)).all() else "")
         or ("kink" if at_kink(op, arrays) else "")
     )
 
@@ -94,6 +94,7 @@ SMOOTH = [pytest.param(op, case, id=f"{op.name}/{case.name}") for op in OPS.valu
 # At least so many cases of each op: a rule that excluded everything would show here.
 COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
+    "weighted_cross_entropy": 40,
     "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11, "ragged_centroid": 20,
 }  # fmt: skip
 LEFT_OUT = {
@@ -102,6 +103,7 @@ LEFT_OUT = {
     "logsumexp": {"large", "empty", "non-finite"},
     "cross_entropy": {"large", "empty", "non-finite"},
     "soft_cross_entropy": {"large", "empty", "non-finite"},
+    "weighted_cross_entropy": {"large", "empty", "non-finite"},
     "sigmoid": {"large", "empty", "non-finite"},
     "log_sigmoid": {"large", "empty", "non-finite"},
     "hinge": {"large", "empty", "non-finite", "kink"},
@@ -174,6 +176,7 @@ DIFFERENCED = {
     "logsumexp": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "cross_entropy": ("scale-1", "scale-10", "equal", "mean-scale-1", "sum-scale-1", "mean-one-row"),
     "soft_cross_entropy": ("scale-1", "scale-10", "equal", "smoothed-scale-1", "smoothed-mean", "sum-scale-1"),
+    "weighted_cross_entropy": ("scale-1", "near-ties", "ignored-scale-1", "smoothed-ignored", "mean-ignored-smoothed"),
     "sigmoid": ("scale-1", "line-8", "zero"),
     "log_sigmoid": ("scale-1", "line-8", "zero"),
     "hinge": ("scale-1", "below-kink", "above-kink"),
@@ -266,6 +269,7 @@ def as_read(x: Array) -> Tracked:
 
 TWO_ROWS = [[0, 0], [0, LOG3]]  # losses log 2 and log 4 for label 0
 LAST, MEAN, SUM, NONE = {"axis": -1}, {"reduction": "mean"}, {"reduction": "sum"}, {"reduction": "none"}
+COUNTED = {"label_smoothing": 0.0, "ignore_index": 9}
 HARD = {"label_smoothing": 0.0, **NONE}
 
 
@@ -273,6 +277,10 @@ def two_classes(a: float, b: float) -> tuple[str, Arrays, Mapping[str, Any], Any
     """log(1 + exp(x_other - x_label)), for either label."""
     x, t = np.array([[a, b], [a, b]], float), np.array([0, 1])
     return "cross_entropy", {"x": x, "t": t}, NONE, [np.log1p(np.exp(L(b) - L(a))), np.log1p(np.exp(L(a) - L(b)))]
+
+
+def weighing(t: list[int]) -> Arrays:
+    return {"x": TWO_ROWS, "t": np.array(t), "weight": [3, 1.0]}
 
 
 CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
@@ -300,6 +308,18 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
                                      {"label_smoothing": 0.5, **NONE}, [2 * LOG2 - 0.25 * LOG3]),
     "soft cross-entropy, mean of two rows": ("soft_cross_entropy", {"x": TWO_ROWS, "t": [[1, 0], [1.0, 0]]},
                                              {"label_smoothing": 0.0, **MEAN}, LOG2 * 3 / 2),
+    "weighted cross-entropy": ("weighted_cross_entropy", weighing([0, 0]), {**COUNTED, **NONE}, [3 * LOG2, 6 * LOG2]),
+    "weighted cross-entropy, mean": ("weighted_cross_entropy", weighing([0, 0]), {**COUNTED, **MEAN}, LOG2 * 3 / 2),
+    "weighted cross-entropy, mean of two weights": (
+        "weighted_cross_entropy", weighing([0, 1]), {**COUNTED, **MEAN}, (3 * LOG2 + 2 * LOG2 - LOG3) / 4),
+    "weighted cross-entropy, a row by N": (
+        "weighted_cross_entropy", weighing([0, 0]), {**COUNTED, **MEAN, "denominator": "rows"}, LOG2 * 9 / 2),
+    "weighted cross-entropy, one ignored": (
+        "weighted_cross_entropy", weighing([0, 9]), {**COUNTED, **SUM}, 3 * LOG2),
+    "weighted cross-entropy, mean of those that count": (
+        "weighted_cross_entropy", weighing([9, 0]), {**COUNTED, **MEAN}, 2 * LOG2),
+    "weighted cross-entropy, smoothed": (
+        "weighted_cross_entropy", weighing([0, 9]), {**COUNTED, **SUM, "label_smoothing": 0.5}, 2.5 * LOG2),
     "sigmoid of 0": ("sigmoid", {"x": [0.0, -0.0]}, {}, [0.5, 0.5]),
     "sigmoid of log 3": ("sigmoid", {"x": [LOG3, -LOG3]}, {}, [0.75, 0.25]),
     "log_sigmoid of 0": ("log_sigmoid", {"x": [0.0]}, {}, [-LOG2]),
@@ -334,6 +354,9 @@ def test_what_is_not_finite(kind: Any) -> None:
     masked = {"x": np.array([[0, -np.inf]], kind), "t": np.array([[1, 0]], kind), **HARD}
     assert value(OPS["soft_cross_entropy"], masked, {"masked": 0.0}) == 0
     assert np.isnan(value(OPS["soft_cross_entropy"], masked, {"masked": nan}))
+    nothing = {"x": np.zeros((2, 3), kind), "t": np.array([9, 9]), "weight": np.ones(3, kind), **COUNTED}
+    assert np.isnan(value(OPS["weighted_cross_entropy"], nothing, MEAN))
+    assert value(OPS["weighted_cross_entropy"], nothing, SUM) == 0
     empty = {"x": np.zeros((0, 4, 3), kind), "t": np.zeros((0, 4), int)}
     assert np.isnan(value(OPS["ragged_centroid"], empty, {"delta": kind(0.5), **MEAN}))
 

@@ -145,6 +145,20 @@ def soft_cross_entropy(x: Array, t: Array, label_smoothing: float, reduction: st
     return reduced(-((t * (1 - e) + e / x.shape[1]) * np.log(softmax(x, 1))).sum(1), reduction)
 
 
+def weighted_cross_entropy(
+    x: Array, t: Array, weight: Array, label_smoothing: float, ignore_index: int, reduction: str
+) -> Any:
+    e, w, y = dual(label_smoothing), [dual(float(v)) for v in weight], np.log(softmax(x, 1))
+    rows = [i for i, k in enumerate(t.tolist()) if k != ignore_index]
+    losses = np.full(len(t), dual(0))
+    for i in rows:
+        losses[i] = -((1 - e) * w[t[i]] * y[i, t[i]]) - (e / len(w)) * sum(
+            (v * z for v, z in zip(w, y[i], strict=True))
+        )
+    whole = sum((w[t[i]] for i in rows), dual(0))
+    return losses.sum() / whole if reduction == "mean" else reduced(losses, reduction)
+
+
 def reduced(losses: Array, reduction: str) -> Any:
     return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / len(losses)}[reduction]
 
@@ -284,6 +298,32 @@ SOFT_CROSS_ENTROPY = (
 )  # fmt: skip
 
 
+def weighted(name: str, make: Any, label_smoothing: float = 0.0, reduction: str = "none", ignored: int = -1) -> Case:
+    """Every row but the first whose number is a multiple of `ignored` has the label -100."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found = labelled(*make)(draw)
+        rows = np.arange(len(found["t"]))
+        t = np.where((rows > 0) & (rows % ignored == 0) & (ignored > 0), -100, found["t"])
+        return {
+            "x": found["x"],
+            "t": t,
+            "weight": draw.quantised(draw.integers("w", (found["x"].shape[1],), 60, 1) / 20),
+        }
+
+    params = {"label_smoothing": label_smoothing, "ignore_index": -100, "reduction": reduction}
+    return Case(name, arrays, params)
+
+
+WEIGHTED_CROSS_ENTROPY = (
+    *(weighted(name, make) for name, make in ROWS.items()),
+    *(weighted(f"smoothed-{e:g}-{name}", ROWS[name], e) for e in (0.1, 1.0)
+      for name in ROWS if name.startswith(("near-ties", "scale-3-", "scale-100-"))),
+    *(weighted(f"{reduction}-{s:g}-c{c}-smoothed-{e:g}-ignored-{k}", (logits, 5, c, s), e, reduction, k)
+      for reduction in ("none", "sum", "mean") for c in FEW for s in (0.01, 10) for e in (0.0, 0.1) for k in (-1, 2)),
+)  # fmt: skip
+
+
 def line(start: float, stop: float) -> Any:
     return lambda draw: {"x": draw.quantised(np.linspace(start, stop, 8))}
 
@@ -396,6 +436,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "logsumexp": (logsumexp, tuple(case for case in ALONG_AXIS if "huge" not in case.name)),  # whose bound is infinite
     "cross_entropy": (cross_entropy, CROSS_ENTROPY),
     "soft_cross_entropy": (soft_cross_entropy, SOFT_CROSS_ENTROPY),
+    "weighted_cross_entropy": (weighted_cross_entropy, WEIGHTED_CROSS_ENTROPY),
     "sigmoid": (sigmoid, SIGMOID),
     "log_sigmoid": (log_sigmoid, SIGMOID),
     "hinge": (hinge, HINGE),
