@@ -157,7 +157,7 @@ IMPLEMENTATIONS = (
         "log_sigmoid", "tf.math.log_sigmoid", road="softplus",
         precision={
             "bfloat16/value/*": Precision("B", ulps={"log1p": 4.5}, finding=TRUNCATED),
-            "float16/value/*": Precision("B"), "*float16/vjp/*": STEPWISE,
+            "float16/*": Precision("B"), "bfloat16/vjp/*": STEPWISE,
         },
     ),
     Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision={"*": FUSED}),

@@ -144,7 +144,8 @@ class Arithmetic:
                 e = e * (1 + 2 * k * form.unit) + (size(v) * 2 * k * form.unit + own)
             if exact is not None:
                 e = np.where(exact & (fl(v, form) == v), 0.0, e)
-        return Tracked(v, self.settled(v, e, form, operands), self)
+        lost = 2 * form.tiny if name == "exp" else form.tiny
+        return Tracked(v, self.settled(v, e, form, operands, lost), self)
 
     def slack(self, name: str, m: Array) -> Array:
         """How far from the exact result z, |z| <= m, the number lies that an operation of k ulp rounds.
@@ -172,15 +173,20 @@ class Arithmetic:
             exact = exact & (np.abs(np.frexp(operands[1].v)[0]) == 0.5)
         return exact if exact.any() else None
 
-    def settled(self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...]) -> Array:
+    def settled(
+        self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...], lost: float = 0.0
+    ) -> Array:  # fmt: skip
         """e at the ends of the format's range.
 
         Underflow: what may be subnormal may be flushed to zero, which moves it by |v|, or be rounded, by eta / 2.
+        lost: results below this may be flushed too, if it is more than the smallest normal number. An exponential is:
+        2^n is scaled in as 2 * 2^(n-1), so that n may be emax + 1, and 2^(n-1) is flushed (oneDNN's softmax in
+        TensorFlow 2.21, float32: of 1401 arguments from -87.4 to -86 all whose exponential is below 2 tiny give 0).
         Overflow and what is not finite: see at_the_top.
         """
         with np.errstate(all="ignore"):
             m = size(v)
-            small = (m - e < form.tiny) & (m + e > 0)
+            small = (m - e < max(lost, form.tiny)) & (m + e > 0)
             if small.any() and not self.omits("underflow"):
                 e = np.where(small, np.maximum(e, m) + form.eta, e)
             if not np.max(m + e, initial=0) <= form.max:

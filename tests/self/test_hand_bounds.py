@@ -6,7 +6,8 @@ BETWEEN and WIDER state and explain. An exact result of exact operands has no ro
 
 Notation: u one rounding, U one addition of a sum, `exp`, `log`, ... relative errors of library functions (2 k u),
 E_y the error of y. Each formula is derived in its docstring. Each gives two bounds: the upper one adds what underflow
-may cost at every step, `tiny`, what the reference's own format rounds away, `own`, and n U^2 for a sum.
+may cost at every step, `tiny` (twice that at an exponential), what the reference's own format rounds away, `own`, and
+n U^2 for a sum.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def softmax_parts(m: Model, x: Array) -> tuple[Array, Array, Array, Array, Array
 def softmax(m: Model, x: Array, axis: int) -> Array:
     """p_i = e_i / S: p_i (r_i + R + 2 u) / (1 - R)."""
     _, _, p, r, big_r = softmax_parts(m, x)
-    return p * (r + big_r + 2 * m.u) / (1 - big_r) + m.tiny
+    return p * (r + big_r + 2 * m.u) / (1 - big_r) + 2 * m.tiny
 
 
 def softmax_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
@@ -153,7 +154,7 @@ def log_softmax(m: Model, x: Array, axis: int = -1) -> Array:
 def log_softmax_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
     """g - p G, G = sum g, p = exp(y) from the stored y: E_p = p (e^E_y (1 + exp) - 1)."""
     p, big_g = softmax_parts(m, x)[2], g.sum(-1, keepdims=True)
-    ep = p * (np.expm1(ey) + m.exp * np.exp(ey)) + m.tiny
+    ep = p * (np.expm1(ey) + m.exp * np.exp(ey)) + 2 * m.tiny
     eg = m.sum(np.abs(g), g.sum(-1))[..., None]
     product = ep * (np.abs(big_g) + eg) + p * eg
     product = product + m.rounding(p * big_g, product)
@@ -173,7 +174,7 @@ def logsumexp_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
     d, _, p, _, _ = softmax_parts(m, x)
     z = d - np.log(np.exp(d).sum(-1, keepdims=True))
     ez = ey[..., None] + m.u * (np.abs(z) + ey[..., None])
-    return np.abs(g[..., None]) * (p * (np.expm1(ez) + m.exp * np.exp(ez) + m.u) + m.tiny) + m.tiny
+    return np.abs(g[..., None]) * (p * (np.expm1(ez) + m.exp * np.exp(ez) + m.u) + 2 * m.tiny) + m.tiny
 
 
 def cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:
@@ -197,7 +198,7 @@ def cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reducti
     count = len(t) if reduction == "mean" else 1
     c = np.abs(np.broadcast_to(g, len(t)))[:, None] / count
     ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * c
-    ep = p * (np.expm1(el) + m.exp * np.exp(el)) + m.tiny
+    ep = p * (np.expm1(el) + m.exp * np.exp(el)) + 2 * m.tiny
     gap = np.abs(p - (np.arange(x.shape[-1]) == t[:, None]))
     inner = ep + m.rounding(gap, ep)
     product = (c + ec) * inner + ec * gap
