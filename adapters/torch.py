@@ -123,7 +123,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "squared_hinge", fn=squared_hinge, conventions={"nan_margin": NAN}, precision={"*float16/*": STEPWISE}
     ),
-    Implementation("ragged_centroid", fn=ragged_centroid, precision={"*float16/*": STEPWISE}),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid,
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
 )  # fmt: skip
 
 VALUE = "y = call({args})"

@@ -56,17 +56,41 @@ def check(
     Raises GradparityError if the reference or a declaration is at fault, which is nobody's result.
     """
     cases = op.cases if cases is None else cases
+    return [
+        row
+        for run in runs(op, implementation, adapter, dtype, direction, seed, explained)
+        for row in run.rows(cases)
+    ]  # fmt: skip
+
+
+def runs(
+    op: Op, implementation: Implementation, adapter: Adapter, dtype: str, direction: str, seed: int,
+    explained: bool = True,
+) -> list[Run]:  # fmt: skip
+    """One for a direction that is compared with the reference, one for each invariant."""
     row = Result(op.name, implementation.api, adapter.framework, adapter.mode, adapter.device, dtype, "", "", "")
     if direction != "invariant":
-        return Run(op, implementation, adapter, dtype, direction, seed, row, explained).rows(cases)
+        return [Run(op, implementation, adapter, dtype, direction, seed, row, explained)]
     subjects: dict[str, Subject] = {}
     return [
-        result
+        InvariantRun(op, implementation, adapter, dtype, i.direction, seed, row, explained, invariant=i,
+                     subjects=subjects)
         for i in op.invariants
-        for result in InvariantRun(
-            op, implementation, adapter, dtype, i.direction, seed, row, explained, invariant=i, subjects=subjects
-        ).rows(cases)
-    ]
+    ]  # fmt: skip
+
+
+def shares(
+    op: Op, implementation: Implementation, adapter: Adapter, dtype: str, case: Case, name: str, at: tuple[int, ...],
+    seed: int = 0,
+) -> dict[str, float]:  # fmt: skip
+    """What the bound of the check `name` of this case is made of at one element: see Run.shares."""
+    ((uniform, _),) = implementation.by_precision(dtype, (case,))
+    for run in runs(op, uniform, adapter, dtype, name.split(".", maxsplit=1)[0], seed):
+        for check_name in run.checks:
+            for cotangent in case.cotangents:
+                if name == join(check_name, "" if cotangent == case.cotangents[0] else cotangent):
+                    return run.shares(case, cotangent, check_name, at)
+    raise GradparityError(nearest(name, op.row_checks(case, name.split(".", maxsplit=1)[0]), f"check of {op.name}"))
 
 
 SECONDS: dict[str, float] = defaultdict(float)  # where the time of this process went: reference, framework
@@ -224,20 +248,24 @@ class Run:
         return f"{seen}, but the reference is {want}: "
 
     def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> str:
-        """The sources of error that the bound at this element is mostly made of: those without which it would be
-        smallest."""
-        alone = next(
-            g for g in groups(self.op, self.dtype, (group.cases[k],), self.seed, self.direction)
-            if g.cotangent == group.cotangent
-        )  # fmt: skip
+        """The sources of error that the bound at this element is mostly made of."""
+        shares = self.shares(group.cases[k], group.cotangent, name, at)
+        largest = [source for source, share in shares.items() if share > 0.01][:2]
+        return f"most of it from {', '.join(largest)}" if largest else "from many sources"
+
+    def shares(self, case: Case, cotangent: str, name: str, at: tuple[int, ...]) -> dict[str, float]:
+        """By which share of it the bound at this element falls without each source of error, the largest first."""
+        alone = next(g for g in groups(self.op, self.dtype, (case,), self.seed, self.direction)
+                     if g.cotangent == cotangent)  # fmt: skip
 
         def bound(silent: str) -> float:
             return float(alone.part(self.expected(alone, silent)[name].full, 0)[at])
 
         whole = bound("")
-        drops = {source: whole - bound(source) for source in SOURCES}
-        largest = [s for s in sorted(drops, key=lambda s: -drops[s]) if drops[s] > 0.01 * whole][:2]
-        return f"most of it from {', '.join(largest)}" if largest else "from many sources"
+        if not 0 < whole < np.inf:
+            return {}
+        drops = {source: 1 - bound(source) / whole for source in SOURCES}
+        return {source: drops[source] for source in sorted(SOURCES, key=lambda source: -drops[source])}
 
     def message(self, row: Result, words: str) -> str:
         return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"

@@ -18,6 +18,7 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import Precision
 from gradparity.check import check, ratios
+from gradparity.conform import explain
 from gradparity.mutants.defects import raises
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp
 from gradparity.mutants.softmax_family import via_logsumexp
@@ -163,6 +164,23 @@ def test_where_nothing_is_rounded_the_message_says_so() -> None:
         "but the reference is 0: nothing is rounded here, they must be equal; declared kink=0.0, nan_margin=0.0"
     )
     assert row.error == np.inf
+
+
+def test_a_bound_explains_itself() -> None:
+    """By shares that are those of its message, of a row of the catalogue, whose framework need not be imported."""
+    row = Result("softmax", "torch.nn.functional.softmax", "torch", "eager", "cpu", "float32", "one-row", "value",
+                 "pass", at=(0, 3))  # fmt: skip
+    shares = explain(row)
+    first, second, *_ = shares
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+    assert 0 <= min(shares.values()) <= shares[first] <= 1
+    assert f"most of it from {first}, {second}" in broken("softmax", one_element(1.001), "one-row").message
+    assert explain(replace(row, op="hinge", api="gradparity.adapters.torch.hinge_relu", case="kink", at=(0,))) == {}
+    ones = explain(replace(row, case="digits", check="vjp.x.ones", at=(0, 0)))
+    assert set(ones) == set(shares)
+    assert explain(replace(row, case="scale-10", check="invariant.sums-to-one", at=(0,)))["sum"] > 0
+    with pytest.raises(GradparityError, match="no row is called"):
+        explain(replace(row, case="no-such-case"))
 
 
 def test_an_exception_is_named() -> None:
