@@ -62,6 +62,7 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
 def function(f: Fn) -> Any:
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # it warns of every new shape, and new shapes are what is wanted
     return tf.function(f, autograph=False)
 
 

@@ -99,7 +99,7 @@ def mirrored_gradient(f: Any, g: Array, x: Array, t: Array) -> Array:
 
 
 def no_loss_no_gradient(f: Any, g: Array, x: Array, t: Array) -> Array:
-    """Beyond the margin, where the value is cut, the gradient is cut too; at the margin it is a matter of convention."""
+    """Beyond the margin, where the value is cut, the gradient is cut too; at the margin it is a convention."""
     return np.where(t * x > 1, f.vjp(g, x=x, t=t)["x"], 0.0)
 
 
