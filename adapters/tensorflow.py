@@ -185,7 +185,9 @@ VJP = "\n".join((
 PROCESS = {
     **ONE_THREAD, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
 }  # fmt: skip
-SHOW = {"import": "import tensorflow as tf", "tensor": "tf.constant({})", "value": VALUE, "vjp": VJP}
+SHOW = {
+    "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
+}  # fmt: skip
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 
 ADAPTERS = (

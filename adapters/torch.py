@@ -133,6 +133,8 @@ VALUE = "y = call({args})"
 VJP = "{wrt}.requires_grad_(); y = call({args}); (dx,) = torch.autograd.grad(y, [{wrt}], g)"
 SHOW = {
     "import": "import torch", "tensor": "torch.from_numpy({})", "array": "{}.detach().numpy()",
+    "tensor bfloat16": "torch.from_numpy({}.astype(np.float32)).bfloat16()",
+    "array bfloat16": "{}.detach().float().numpy()",
     "value": VALUE, "vjp": VJP,
 }  # fmt: skip
 

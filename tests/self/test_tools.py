@@ -23,7 +23,7 @@ from gradparity import catalogue, known_failures, report, results
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
-from gradparity.op import GradparityError, Result, nearest
+from gradparity.op import FORMATS, GradparityError, Result, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
@@ -164,26 +164,30 @@ def rows_to_show() -> list[tuple[Adapter, Implementation]]:
     return [(a, i) for a in INSTALLED for i in a.implementations]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("adapter", "implementation"),
     rows_to_show(),
     ids=[f"{a.name.replace(' ', '-')}-{i.api}" for a, i in rows_to_show()],
 )
-def test_a_snippet_prints_the_number_that_was_seen(adapter: Adapter, implementation: Implementation) -> None:
+def test_a_snippet_prints_the_number_that_was_seen(
+    adapter: Adapter, implementation: Implementation, dtype: str
+) -> None:
     """The value and the gradient of one case: the program alone, in a namespace of its own, gives what the check got.
     With the framework's own modes in one process, x64 must be on before jax is imported: see conftest."""
     op = OPS[implementation.op]
     case = op.cases[0]
     for direction in ("value", "vjp"):
-        for row in check(op, implementation, adapter, "float32", direction, (case,)):
+        for row in check(op, implementation, adapter, dtype, direction, (case,)):
             if row.status == "unsupported":
                 continue
             text = snippet(op, implementation, adapter, case, row)
             printed: list[str] = []
             exec(text, {"__name__": "snippet", "print": lambda *x, out=printed: out.extend(map(str, x))})
-            got, want, shown = np.float32(row.got), float(row.want), np.float32(printed[0])
+            got, shown = (FORMATS[dtype].dtype.type(float(x)) for x in (row.got, printed[0]))
+            want = float(row.want)
             # where a compiler fuses otherwise for the program than for the check, bits move, within the same bound
-            assert shown == got or abs(shown - want) <= abs(got - want) / row.error, text
+            assert shown == got or abs(float(shown) - want) <= abs(float(got) - want) / row.error, text
 
 
 # --- known failures
