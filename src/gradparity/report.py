@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gradparity.arithmetic import ITSELF
 from gradparity.op import Result
 from gradparity.results import Run
 
@@ -30,7 +31,10 @@ def summary(run: Run, path: Path) -> RenderableType:
     parts += [Text(r.message, style="red") for r in bad[:SHOWN]]
     if len(bad) > SHOWN:
         parts.append(Text(f"... and {len(bad) - SHOWN} more in {path}"))
-    parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim"), Text()]
+    parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim")]
+    if run.header.get("truth", {}).get("float64") == ITSELF:
+        parts.append(Text(f"no long double is longer here: float64 is judged against {ITSELF}"))
+    parts.append(Text())
     return Group(*parts, verdict(run), Text(f"rows: {path}"))
 
 
