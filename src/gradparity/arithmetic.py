@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.op import FORMATS, Array, Format, GradparityError
+from gradparity.op import FORMATS, Array, Format, GradparityError, wide
 
 # Worst error of a library function in units in the last place, measured on torch, TensorFlow and XLA (float64 and
 # float32, two million arguments and more). Division may be x * (1 / y). What is not here is correctly rounded.
@@ -63,21 +63,6 @@ class Precision:
 
 FUSED = Precision("A", sharp=True)
 STEPWISE = Precision("B", sharp=True)
-
-
-# Whether long double is a longer IEEE format: x87's of 64 bits, or binary128. A pair of doubles is none.
-LONGER = int(np.finfo(np.longdouble).nmant) + 1 in (64, 113)
-ITSELF = "float64 itself, its own error added to the bounds"
-
-
-def wide(dtype: str) -> Any:
-    """The format that truth is computed in: long double for float64, where it is longer, and else float64."""
-    return np.longdouble if dtype == "float64" and LONGER else np.float64
-
-
-def truth_of_float64() -> str:
-    """What float64 is judged against, in words."""
-    return f"long double, {int(np.finfo(np.longdouble).nmant) + 1} bits" if LONGER else ITSELF
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gradparity.adapter import Adapter, Implementation, Rule
-from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size, wide
+from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
 from gradparity.invariant import Subject, exact_in_wide, in_wide
 from gradparity.op import (
@@ -33,6 +33,7 @@ from gradparity.op import (
     named,
     nearest,
     outputs,
+    wide,
 )
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "underflow",

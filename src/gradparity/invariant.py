@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, wide
-from gradparity.op import FORMATS, Array, Arrays, Format, GradparityError
+from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked
+from gradparity.op import FORMATS, Array, Arrays, Format, GradparityError, wide
 
 
 class Subject:

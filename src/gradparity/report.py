@@ -11,8 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gradparity.arithmetic import ITSELF
-from gradparity.op import Result
+from gradparity.op import ITSELF, Result
 from gradparity.results import Run
 
 COLUMNS = 6  # adapters side by side in 80 columns

@@ -23,8 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from gradparity.arithmetic import truth_of_float64
-from gradparity.op import GradparityError, Result
+from gradparity.op import GradparityError, Result, truth_of_float64
 
 SCHEMA = 1
 NUMBERS = ("error", "ulp")

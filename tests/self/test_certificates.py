@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.arithmetic import Arithmetic, Tracked, size, wide
+from gradparity.arithmetic import Arithmetic, Tracked, size
 from gradparity.certificates import NUMBER, Certificate, Certificates, gap, load, rounded
 from gradparity.check import tracked
-from gradparity.op import FORMATS, Array, Format, GradparityError, Op, join, outputs
+from gradparity.op import FORMATS, Array, Format, GradparityError, Op, join, outputs, wide
 from gradparity.reference import OPS
 
 HERE = Path(__file__).with_name("certificates")

@@ -16,14 +16,14 @@ import pytest
 
 from gradparity.adapter import Adapter, Implementation
 from gradparity.adapters.numpy import ADAPTERS
-from gradparity.arithmetic import LONGER, Precision
+from gradparity.arithmetic import Precision
 from gradparity.check import check, ratios
 from gradparity.conform import explain
 from gradparity.mutants.defects import raises
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp
 from gradparity.mutants.softmax_family import via_logsumexp
 from gradparity.mutation import each, right
-from gradparity.op import COMPARED, DIRECTIONS, FORMATS, Array, Arrays, Case, GradparityError, Op, Result, join
+from gradparity.op import COMPARED, DIRECTIONS, FORMATS, LONGER, Array, Arrays, Case, GradparityError, Op, Result, join
 from gradparity.reference import OPS
 
 Fn = Callable[..., Any]

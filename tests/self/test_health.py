@@ -18,10 +18,10 @@ import pytest
 
 from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS
-from gradparity.arithmetic import Precision, wide
+from gradparity.arithmetic import Precision
 from gradparity.cases import groups
 from gradparity.check import check, expected
-from gradparity.op import COMPARED, FORMATS, Case, Op, is_float, outputs
+from gradparity.op import COMPARED, FORMATS, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 
 NEAR = 1e-2

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.arithmetic import LONGER, Arithmetic, Tracked, wide
+from gradparity.arithmetic import Arithmetic, Tracked
 from gradparity.cases import COTANGENTS, Draw
-from gradparity.op import Array, Arrays, Case, Op, is_float, outputs
+from gradparity.op import LONGER, Array, Arrays, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 from gradparity.reference.ragged_centroid import ragged
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity import arithmetic, report, results
-from gradparity.arithmetic import ITSELF, RESIDUALS, Arithmetic, Precision, Tracked, once
+from gradparity import op as nouns
+from gradparity import report, results
+from gradparity.arithmetic import RESIDUALS, Arithmetic, Precision, Tracked, once
 from gradparity.check import REMEMBERED, check, refuse_other_rounding
-from gradparity.op import COMPARED, DIRECTIONS, FORMATS, Array, Case, GradparityError, Op
+from gradparity.op import COMPARED, DIRECTIONS, FORMATS, ITSELF, Array, Case, GradparityError, Op
 from gradparity.reference import OPS
 from tests.self import test_certificates as certificates
 from tests.self import test_checks_bite as bite
@@ -32,7 +33,7 @@ F64 = FORMATS["float64"]
 @pytest.fixture(autouse=True)
 def without_long_double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     REMEMBERED.clear()
-    monkeypatch.setattr(arithmetic, "LONGER", False)
+    monkeypatch.setattr(nouns, "LONGER", False)
     yield
     REMEMBERED.clear()
 
@@ -208,7 +209,7 @@ def test_the_header_and_the_summary_say_so(monkeypatch: pytest.MonkeyPatch) -> N
     header = results.header({}, {}, 0)
     assert header["truth"] == {"float64": ITSELF}
     assert ITSELF in words(header)
-    monkeypatch.setattr(arithmetic, "LONGER", True)
+    monkeypatch.setattr(nouns, "LONGER", True)
     header = results.header({}, {}, 0)
     assert header["truth"]["float64"].startswith("long double, ")
     assert "long double" not in words(header)
