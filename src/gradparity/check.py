@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gradparity.adapter import Adapter, Implementation, Rule
-from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size, wide
+from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
 from gradparity.invariant import Subject, exact_in_wide, in_wide
 from gradparity.op import (
@@ -33,6 +33,7 @@ from gradparity.op import (
     named,
     nearest,
     outputs,
+    wide,
 )
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "underflow",
@@ -467,6 +468,7 @@ def stored_value(
 ) -> tuple[Tracked, ...]:  # fmt: skip
     """The outputs of the reference, as the implementation may store them."""
     refuse_flush_to_zero()
+    refuse_other_rounding()
     a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
     forward = road_of(op, implementation).forward or op.forward
     with np.errstate(all="ignore"):
@@ -500,6 +502,16 @@ def refuse_flush_to_zero() -> None:
         raise GradparityError(
             "flush-to-zero is on in this thread, so the reference would be wrong: switch it off "
             "(torch.set_flush_denormal(True) or a library built with -ffast-math may have switched it on)"
+        )
+
+
+def refuse_other_rounding(add: Callable[..., Array] = np.add) -> None:
+    """The rules, and what is exact without a long double, need float64 sums that are rounded once, to nearest even.
+    Where they are rounded in a register of 64 bits first, or in a mode set by somebody, one of these two is another."""
+    if add(1.0, np.array([2.0**-53, 2.0**-53 + 2.0**-75])).tolist() != [1.0, 1 + 2.0**-52]:
+        raise GradparityError(
+            "float64 sums are not rounded once to nearest in this thread, so no bound would hold: use a build for SSE2 "
+            "instead of x87, and the rounding mode to nearest"
         )
 
 

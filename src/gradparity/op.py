@@ -55,6 +55,21 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+# Whether long double is a longer IEEE format: x87's of 64 bits, or binary128. A pair of doubles is none.
+LONGER = int(np.finfo(np.longdouble).nmant) + 1 in (64, 113)
+ITSELF = "float64 itself, its own error added to the bounds"
+
+
+def wide(dtype: str) -> Any:
+    """The format that truth is computed in: long double for float64, where it is longer, and else float64."""
+    return np.longdouble if dtype == "float64" and LONGER else np.float64
+
+
+def truth_of_float64() -> str:
+    """What float64 is judged against, in words."""
+    return f"long double, {int(np.finfo(np.longdouble).nmant) + 1} bits" if LONGER else ITSELF
+
+
 def is_float(a: Any) -> bool:
     """True for floating-point values, bfloat16 (which NumPy calls kind V) among them."""
     return isinstance(a, float) or (isinstance(a, np.ndarray) and a.dtype in [f.dtype for f in FORMATS.values()])

@@ -31,9 +31,8 @@ from gradparity.arithmetic import (
     fl,
     once,
     stationary,
-    wide,
 )
-from gradparity.op import FORMATS, GradparityError
+from gradparity.op import FORMATS, GradparityError, wide
 from gradparity.reference.sigmoid import sigmoid
 
 F16 = FORMATS["float16"]

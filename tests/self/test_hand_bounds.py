@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.arithmetic import Arithmetic, Precision, Tracked, fl, wide
+from gradparity.arithmetic import Arithmetic, Precision, Tracked, fl
 from gradparity.cases import Draw
-from gradparity.op import FORMATS, Array, Arrays, Case, Op, is_float, outputs
+from gradparity.op import FORMATS, Array, Arrays, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 
 KINDS = {

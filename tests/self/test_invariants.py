@@ -12,7 +12,7 @@ import pytest
 
 from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS
-from gradparity.arithmetic import EVERYTHING, Arithmetic, Tracked, wide
+from gradparity.arithmetic import EVERYTHING, Arithmetic, Tracked
 from gradparity.check import check, reference_subject
 from gradparity.invariant import Subject, exact_in_wide, exactly
 from gradparity.mutants.defects import arguments, instead, result
@@ -20,7 +20,7 @@ from gradparity.mutants.hinges import margin
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
 from gradparity.mutants.softmax_family import gradient_of, loss_of, over_n_minus_1, smoothed, via_logsumexp
 from gradparity.mutation import Defect, Mutant
-from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs
+from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs, wide
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
