@@ -8,6 +8,7 @@ from typing import Any
 
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError
 
 
@@ -164,14 +165,16 @@ SHOW = {
 }  # fmt: skip
 
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
+BASELINE = recorded(__file__)
 
 ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES,
+        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, known_failures=KNOWN_FAILURES,
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError
 
 
@@ -185,5 +186,6 @@ ADAPTERS = (
     Adapter(
         "numpy", "eager", "numpy", IMPLEMENTATIONS, value, value_and_vjp,
         show={"tensor": "{}", "value": "y = call({args})"}, alias="np", process=ONE_THREAD, default=True,
+        baseline=recorded(__file__),
     ),
 )  # fmt: skip

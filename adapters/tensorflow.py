@@ -8,6 +8,7 @@ from typing import Any
 
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays
 
 
@@ -189,16 +190,17 @@ SHOW = {
     "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
 }  # fmt: skip
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
+BASELINE = recorded(__file__)
 
 ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES,
+        show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
         show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
-        known_failures=KNOWN_FAILURES,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays
 
 
@@ -150,5 +151,6 @@ ADAPTERS = (
         process=ONE_THREAD,
         default=True,
         known_failures=str(Path(__file__).with_suffix(".toml")),
+        baseline=recorded(__file__),
     ),
 )

@@ -112,5 +112,5 @@ SYMMETRIES = (
 
 OP = Op(
     "hinge", hinge, hinge_vjp, CASES, conventions={"kink": KINK, "nan_margin": NAN_MARGIN},
-    invariants=(*SYMMETRIES, Invariant("both-labels", both_labels, FINITE)),
+    invariants=(*SYMMETRIES, Invariant("both-labels", both_labels, FINITE)), counted="large-1000",
 )  # fmt: skip

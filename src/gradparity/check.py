@@ -6,7 +6,7 @@ import time
 import traceback
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -17,8 +17,10 @@ from gradparity.adapter import Adapter, Implementation, Rule
 from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
 from gradparity.invariant import Subject, exact_in_wide, in_wide
+from gradparity.misrounded import Baseline, misrounded
 from gradparity.op import (
     FORMATS,
+    MISROUNDED,
     Array,
     Arrays,
     Case,
@@ -142,11 +144,15 @@ class Run:
     def unsupported(self, case: Case) -> Iterator[Result]:
         reason = self.why_unsupported(case)
         if reason:
-            for name in named(case, self.direction, self.checks):
+            for name in named(case, self.direction, self.checks) + self.shares(self.checks, case):
                 yield replace(self.row, case=case.name, check=name, status="unsupported", reason=reason)
 
     def why_unsupported(self, case: Case) -> str:
         return self.implementation.why_unsupported(self.dtype, self.direction, case.name)
+
+    def shares(self, checks: Sequence[str], case: Case, cotangent: str = "") -> list[str]:
+        """The rows beside these that are about the share of misrounded results."""
+        return self.op.shares(checks, case, self.dtype) if cotangent in ("", case.cotangents[0]) else []
 
     def judged(self, group: Group) -> Iterator[Result]:
         with timed("reference"):
@@ -194,8 +200,8 @@ class Run:
     def raised(self, group: Group, exception: Exception) -> Iterator[Result]:
         kind = type(exception).__name__
         words = "raised " + " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
-        for name in self.checks:
-            for k in range(len(group.cases)):
+        for k, case in enumerate(group.cases):
+            for name in self.checks + self.shares(self.checks, case, group.cotangent):
                 yield self.row_of(
                     group, name, k, status="error", reason="exception", exception=kind, message=words
                 )  # fmt: skip
@@ -205,13 +211,41 @@ class Run:
         mismatch = wrong_kind(got, want.v, self.kind)
         if mismatch:
             reason, words = mismatch
-            for k in range(len(group.cases)):
-                yield self.row_of(group, name, k, status="fail", reason=reason, message=words)
+            for k, case in enumerate(group.cases):
+                for check in [name, *self.shares([name], case, group.cotangent)]:
+                    yield self.row_of(group, check, k, status="fail", reason=reason, message=words)
             return
         ratio = ratios(got, want.v, want.full, form)
-        for k in range(len(group.cases)):
-            parts = (group.part(a, k) for a in (ratio, got, want.v, want.full))
+        for k, case in enumerate(group.cases):
+            parts = [group.part(a, k) for a in (ratio, got, want.v, want.full)]
             yield self.row_of(group, name, k, **self.verdict(group, name, k, *parts))
+            for check in self.shares([name], case, group.cotangent):
+                identity = self.row_of(group, check, k).id
+                yield self.row_of(group, check, k, **self.share(identity, *misrounded(*parts[1:3], self.dtype)))
+
+    def share(self, identity: str, count: int, judged: int) -> dict[str, Any]:
+        """What there is to say of so many misrounded results, beside the share that is recorded for the row."""
+        adapter, seen = self.adapter, {"got": f"{count} of {judged}"}
+        baseline = adapter.baseline or Baseline()
+        limit = baseline.shares.get(identity)
+        if limit is None and not (adapter.baseline and adapter.offers(self.implementation)):
+            return seen | {"status": "unsupported", "reason": "no share of misrounded results is recorded for it"}
+        if baseline.version not in ("", adapter.release):
+            words = f"recorded with {adapter.framework} {baseline.version}, and this is {adapter.release}"
+            return seen | {"status": "unsupported", "reason": words}
+        if limit is None:
+            words = "no share of misrounded results is recorded: benchmarks/misrounded.py does it"
+            return seen | {"status": "error", "reason": "baseline", "message": words}
+        if not judged:
+            words = "no result is a normal number: there is nothing to count"
+            return seen | {"status": "error", "reason": "unbounded", "message": words}
+        error = count / judged / limit
+        words = (
+            f"{100 * count / judged:.3g} % of {judged:,} results are not the nearest {self.dtype}, {error:.3g} times "
+        )
+        words += f"the recorded {100 * limit:.3g} %"
+        bad = {"status": "fail", "reason": MISROUNDED, "message": words} if error > 1 else {"status": "pass"}
+        return seen | bad | {"error": error, "want": f"{100 * limit:.3g} %"}
 
     def verdict(
         self, group: Group, name: str, k: int, ratio: Array, got: Array, want: Array, e: Array
@@ -301,6 +335,10 @@ class InvariantRun(Run):
 
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
         return super().rows(tuple(case for case in cases if case.name in self.invariant.cases))
+
+    def shares(self, *_: Any) -> list[str]:
+        """A residual has no nearest number: it is 0."""
+        return []
 
     def why_unsupported(self, case: Case) -> str:
         if self.invariant.other and len(self.pair) == 1:

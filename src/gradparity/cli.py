@@ -315,7 +315,7 @@ def mutants(op: tuple[str, ...], dtype: tuple[str, ...], select: str, form: str)
     cells, wider, floors = gathered(
         sum(len(m.directions) for m in some) * len(dtypes + fused) + len(whole),
         mutation.matrix(some, dtypes),
-        mutation.matrix(some, fused, "B"),
+        mutation.matrix(some, fused, "B", counted=True),
         (mutation.floor(*place) for place in whole),
     )
     for line in FORMS[form](cells, wider, floors):

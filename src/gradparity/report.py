@@ -73,7 +73,7 @@ def cell(rows: Sequence[Result]) -> Text:
     for status, sign in SIGNS.items():
         if counts[status]:
             text.append(f"{counts[status]} {sign}\n", style=STYLES.get(status, "dim"))
-    measured = [row for row in rows if not math.isnan(row.error) and row.status in ("pass", "fail")]
+    measured = [row for row in rows if row.status in ("pass", "fail") and not (math.isnan(row.error) or row.is_share)]
     if measured:
         worst = max(measured, key=lambda row: row.error)
         text.append(f"worst {short(worst.error)}\nulp {short(worst.ulp)}\n", style="dim")
