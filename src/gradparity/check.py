@@ -93,7 +93,9 @@ def shares(
             for cotangent in case.cotangents:
                 if name == join(check_name, "" if cotangent == case.cotangents[0] else cotangent):
                     return run.shares(case, cotangent, check_name, at)
-    raise GradparityError(nearest(name, op.row_checks(case, name.split(".", maxsplit=1)[0]), f"check of {op.name}"))
+    raise GradparityError(
+        nearest(name, op.row_checks(case, name.split(".", maxsplit=1)[0], dtype), f"check of {op.name}")
+    )
 
 
 SECONDS: dict[str, float] = defaultdict(float)  # where the time of this process went: reference, framework
@@ -144,15 +146,15 @@ class Run:
     def unsupported(self, case: Case) -> Iterator[Result]:
         reason = self.why_unsupported(case)
         if reason:
-            for name in named(case, self.direction, self.checks) + self.shares(self.checks, case):
+            for name in named(case, self.direction, self.checks) + self.counted(self.checks, case):
                 yield replace(self.row, case=case.name, check=name, status="unsupported", reason=reason)
 
     def why_unsupported(self, case: Case) -> str:
         return self.implementation.why_unsupported(self.dtype, self.direction, case.name)
 
-    def shares(self, checks: Sequence[str], case: Case, cotangent: str = "") -> list[str]:
+    def counted(self, checks: Sequence[str], case: Case, cotangent: str = "") -> list[str]:
         """The rows beside these that are about the share of misrounded results."""
-        return self.op.shares(checks, case, self.dtype) if cotangent in ("", case.cotangents[0]) else []
+        return self.op.counted_checks(checks, case, self.dtype) if cotangent in ("", case.cotangents[0]) else []
 
     def judged(self, group: Group) -> Iterator[Result]:
         with timed("reference"):
@@ -201,7 +203,7 @@ class Run:
         kind = type(exception).__name__
         words = "raised " + " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
         for k, case in enumerate(group.cases):
-            for name in self.checks + self.shares(self.checks, case, group.cotangent):
+            for name in self.checks + self.counted(self.checks, case, group.cotangent):
                 yield self.row_of(
                     group, name, k, status="error", reason="exception", exception=kind, message=words
                 )  # fmt: skip
@@ -212,14 +214,14 @@ class Run:
         if mismatch:
             reason, words = mismatch
             for k, case in enumerate(group.cases):
-                for check in [name, *self.shares([name], case, group.cotangent)]:
+                for check in [name, *self.counted([name], case, group.cotangent)]:
                     yield self.row_of(group, check, k, status="fail", reason=reason, message=words)
             return
         ratio = ratios(got, want.v, want.full, form)
         for k, case in enumerate(group.cases):
             parts = [group.part(a, k) for a in (ratio, got, want.v, want.full)]
             yield self.row_of(group, name, k, **self.verdict(group, name, k, *parts))
-            for check in self.shares([name], case, group.cotangent):
+            for check in self.counted([name], case, group.cotangent):
                 identity = self.row_of(group, check, k).id
                 yield self.row_of(group, check, k, **self.share(identity, *misrounded(*parts[1:3], self.dtype)))
 
@@ -336,7 +338,7 @@ class InvariantRun(Run):
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
         return super().rows(tuple(case for case in cases if case.name in self.invariant.cases))
 
-    def shares(self, *_: Any) -> list[str]:
+    def counted(self, *_: Any) -> list[str]:
         """A residual has no nearest number: it is 0."""
         return []
 

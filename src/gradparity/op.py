@@ -162,7 +162,7 @@ class Op:
             return [join("value", output) for output in self.outputs]
         return [join(direction, argument) for argument in self.wrt]
 
-    def shares(self, checks: Sequence[str], case: Case, dtype: str) -> list[str]:
+    def counted_checks(self, checks: Sequence[str], case: Case, dtype: str) -> list[str]:
         """Where misrounded results are counted <check>.misrounded, for the case's default cotangent."""
         counted = case.name == self.counted and FORMATS[dtype].bits < FORMATS["float32"].bits
         return [join(check, MISROUNDED) for check in checks] if counted else []
@@ -174,7 +174,7 @@ class Op:
             own = [i for i in self.invariants if case.name in i.cases]
             return [name for i in own for name in named(case, i.direction, [join("invariant", i.name)])]
         checks = self.checks(direction)
-        return named(case, direction, checks) + self.shares(checks, case, dtype)
+        return named(case, direction, checks) + self.counted_checks(checks, case, dtype)
 
 
 def named(case: Case, direction: str, checks: Sequence[str]) -> list[str]:

@@ -51,14 +51,16 @@ class Trial:
 
 
 def trials(item: Item, known: Sequence[KnownFailure] = ()) -> Iterator[Trial]:
-    """A trial for each precision that the item declares; rows that are known to fail decide against none."""
+    """A trial for each precision that the item declares; rows that are known to fail, and shares of
+    misrounded results, decide against none."""
     for implementation, cases in item.implementation.by_precision(item.dtype, item.cases):
         declared = implementation.precision_of(item.dtype, item.direction)
         plain = replace(declared, finding="")
         steps = ladder(item.dtype)
         bad: tuple[Result, ...] = ()
         for precision in [*(steps[: steps.index(plain)] if plain in steps else steps), plain]:
-            bad = tuple(row for row in judged(rows_of(item, implementation, cases, precision), known) if row.bad)
+            rows = judged(rows_of(item, implementation, cases, precision), known)
+            bad = tuple(row for row in rows if row.bad and not row.is_share)
             if not bad:
                 break
         yield Trial(item, cases, declared, None if bad else precision, bad)

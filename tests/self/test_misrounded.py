@@ -265,6 +265,17 @@ def test_a_program_shows_all_results() -> None:
     assert text.splitlines()[-1] == f"print(result)  # not the nearest float16 to what is true: {row.got} elements"
 
 
+def test_a_share_has_no_bound_to_explain() -> None:
+    identity = (
+        "cross_entropy/gradparity.adapters.numpy.cross_entropy_loop/eager/cpu/float16/none-digits/value.misrounded"
+    )
+    item, case, name = catalogue.find(identity)
+    assert name == "value.misrounded"
+    (row,) = (r for r in check(item.op, item.implementation, item.adapter, "float16", "value", (case,)) if r.is_share)
+    assert row.status == "pass"
+    assert conform.explain(row) == {}
+
+
 def half(x: Any) -> Any:
     return 0.5 + 0.5 * np.tanh(x / 2)
 
