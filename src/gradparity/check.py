@@ -223,7 +223,7 @@ class Run:
             yield self.row_of(group, name, k, **self.verdict(group, name, k, *parts))
             for check in self.counted([name], case, group.cotangent):
                 identity = self.row_of(group, check, k).id
-                yield self.row_of(group, check, k, **self.share(identity, *misrounded(*parts[1:3], self.dtype)))
+                yield self.row_of(group, check, k, **self.share(identity, *misrounded(parts[1], parts[2], self.dtype)))
 
     def share(self, identity: str, count: int, judged: int) -> dict[str, Any]:
         """What there is to say of so many misrounded results, beside the share that is recorded for the row."""
