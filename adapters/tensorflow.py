@@ -125,6 +125,8 @@ F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
 F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
 BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in float32"
 TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place in bfloat16"
+# a quotient of polynomials, up to 5.7 units in the last place off; the other frameworks divide by 1 + exp(-x)
+RATIONAL = Precision("A", ulps={"divide": 5})
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -154,12 +156,15 @@ IMPLEMENTATIONS = (
             "float16/vjp/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
         },
     ),
-    Implementation("sigmoid", "tf.sigmoid", precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE}),
+    Implementation(
+        "sigmoid", "tf.sigmoid",
+        precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE, "float32/*": RATIONAL},
+    ),
     Implementation(
         "log_sigmoid", "tf.math.log_sigmoid", road="softplus",
         precision={
             "bfloat16/value/*": Precision("B", ulps={"log1p": 4.5}, finding=TRUNCATED),
-            "float16/*": Precision("B"), "bfloat16/vjp/*": STEPWISE,
+            "float16/*": Precision("B"), "bfloat16/vjp/*": STEPWISE, "float32/vjp/*": RATIONAL,
         },
     ),
     Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision={"*": FUSED}),

@@ -22,7 +22,7 @@ from dataclasses import replace
 from gradparity import catalogue, plugin
 from gradparity.adapter import Adapter
 from gradparity.catalogue import Selection
-from gradparity.misrounded import allowed, sample
+from gradparity.misrounded import allowed, processor, sample
 from gradparity.op import MISROUNDED, GradparityError
 
 ROWS = f"*.{MISROUNDED}"
@@ -54,7 +54,7 @@ def write(adapters: Sequence[Adapter], found: Samples) -> None:
     if full := [name for name, share in shares.items() if share >= 1]:
         raise GradparityError(f"{full[0]}: all of its results may be misrounded, which says nothing")
     for baseline in {a.baseline.path: a.baseline for a in adapters if a.baseline}.values():
-        replace(baseline, version=adapters[0].release, shares=shares).write()
+        replace(baseline, version=adapters[0].release, processor=processor(), shares=shares).write()
 
 
 def rounded_up(share: float) -> float:

@@ -232,8 +232,7 @@ class Run:
         limit = baseline.shares.get(identity)
         if limit is None and not (adapter.baseline and adapter.offers(self.implementation)):
             return seen | {"status": "unsupported", "reason": "no share of misrounded results is recorded for it"}
-        if baseline.version not in ("", adapter.release):
-            words = f"recorded with {adapter.framework} {baseline.version}, and this is {adapter.release}"
+        if words := baseline.elsewhere(adapter.release):
             return seen | {"status": "unsupported", "reason": words}
         if limit is None:
             words = "no share of misrounded results is recorded: benchmarks/misrounded.py does it"

@@ -8,11 +8,14 @@ by benchmarks/misrounded.py, with the version it was seen in.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +28,34 @@ SIGMAS = 5
 
 @dataclass(frozen=True)
 class Baseline:
-    """The largest share that a row may have, by row identity, as recorded with this version of the framework in this
-    file. No version: whatever it is."""
+    """The largest share that a row may have, by row identity, as recorded with this version of the framework, on this
+    kind of processor, in this file. No version, no processor: whatever it is."""
 
     version: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
     path: Path = Path()
+    processor: str = ""
+
+    def elsewhere(self, version: str) -> str:
+        """What it was recorded with and on, if that is not this; kernels are other ones where vectors are wider."""
+        if self.version in ("", version) and self.processor in ("", processor()):
+            return ""
+        return (
+            f"recorded with {self.version} on {self.processor or 'any processor'}, this is {version} on {processor()}"
+        )
 
     def write(self) -> None:
-        text = json.dumps({"version": self.version, "shares": self.shares}, indent=0, sort_keys=True)
-        self.path.write_text(text + "\n", encoding="utf-8")
+        record = {"version": self.version, "processor": self.processor, "shares": self.shares}
+        self.path.write_text(json.dumps(record, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@cache
+def processor() -> str:
+    """The architecture, and the widest vectors that NumPy found: what vectorised libraries choose their code by."""
+    name = "numpy._core._multiarray_umath" if hasattr(np, "_core") else "numpy.core._multiarray_umath"
+    found = importlib.import_module(name).__cpu_features__
+    widest = next((feature for feature in ("AVX512F", "AVX2", "SVE", "ASIMD") if found.get(feature)), "no vectors")
+    return f"{platform.machine()} {widest}"
 
 
 def recorded(adapter_file: str) -> Baseline:

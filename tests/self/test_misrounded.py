@@ -22,7 +22,7 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
-from gradparity.misrounded import Baseline, allowed, misrounded, recorded, sample
+from gradparity.misrounded import Baseline, allowed, misrounded, processor, recorded, sample
 from gradparity.mutants import MUTANTS
 from gradparity.mutants.pointwise import EXPS, FAMILY, sigmoid
 from gradparity.mutation import NUMPY, judged, right
@@ -142,12 +142,16 @@ def test_what_the_adapter_does_not_offer_has_no_record() -> None:
         assert (row.status, row.reason) == ("unsupported", "no share of misrounded results is recorded for it")
 
 
-def test_what_another_version_recorded_is_not_compared_with() -> None:
-    old = Baseline("0.1", {ROW.format("own.from-parts"): 0.5})
-    row = shares_of("from-parts", old)["value.misrounded"]
-    assert (row.status, row.reason) == ("unsupported", f"recorded with numpy 0.1, and this is {NUMPY.release}")
-    current = replace(old, version=NUMPY.release)
+def test_what_was_recorded_with_another_version_or_processor_is_not_compared_with() -> None:
+    here = f"this is {NUMPY.release} on {processor()}"
+    current = Baseline(NUMPY.release, {ROW.format("own.from-parts"): 0.5}, processor=processor())
     assert shares_of("from-parts", current)["value.misrounded"].status == "pass"
+    for other, words in (
+        (replace(current, version="0.1"), f"recorded with 0.1 on {processor()}, {here}"),
+        (replace(current, processor="abacus"), f"recorded with {NUMPY.release} on abacus, {here}"),
+    ):
+        row = shares_of("from-parts", other)["value.misrounded"]
+        assert (row.status, row.reason) == ("unsupported", words)
 
 
 def test_no_normal_number_is_nothing_to_count() -> None:
