@@ -93,7 +93,7 @@ SMOOTH = [pytest.param(op, case, id=f"{op.name}/{case.name}") for op in OPS.valu
 # At least so many cases of each op: a rule that excluded everything would show here.
 COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "sigmoid": 17, "log_sigmoid": 17,
-    "hinge": 10, "squared_hinge": 11, "ragged_centroid": 20,
+    "hinge": 10, "squared_hinge": 11, "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -105,6 +105,7 @@ LEFT_OUT = {
     "hinge": {"large", "empty", "non-finite", "kink"},
     "squared_hinge": {"large", "empty", "non-finite"},
     "ragged_centroid": {"large", "empty"},
+    "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
 }
 
 
@@ -121,13 +122,14 @@ STEP = 2.0**-150  # a power of two: the division by it is exact; its square, the
 
 def complex_step(op: Op, g: Array, arrays: Arrays, params: Mapping[str, Any], name: str, kind: Any) -> Array:
     """sum_k g_k dy_k / dx_i = Im(sum_k g_k y_k(x + i h e_i)) / h, one coordinate at a time: no difference is taken,
-    so nothing cancels."""
+    so nothing cancels. The other arguments are real numbers of the same precision."""
     x = arrays[name]
+    others = as_kind(arrays, lambda v: v.astype(kind).real)
     d = np.zeros(x.shape, np.longdouble)
     for i in np.ndindex(x.shape):
         moved = x.astype(kind)
         moved[i] += 1j * STEP
-        d[i] = np.sum(g * value(op, {**arrays, name: moved}, params).imag) / STEP
+        d[i] = np.sum(g * value(op, {**others, name: moved}, params).imag) / STEP
     return d
 
 
@@ -175,6 +177,7 @@ DIFFERENCED = {
     "hinge": ("scale-1", "below-kink", "above-kink"),
     "squared_hinge": ("scale-1", "below-kink", "above-kink"),
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
+    "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
 }
 
 
@@ -293,6 +296,14 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     "log_sigmoid of -1000": ("log_sigmoid", {"x": [-1000.0]}, {}, [-1000]),
     "hinge": ("hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
               [0, 0, 0.5, 1, 2, 1.5, 0]),
+    **{f"binary cross-entropy, {how}": ("binary_cross_entropy_with_logits", {"x": [LOG3, LOG3, 0], "t": [1, 0, 0.5]},
+                                        {"pos_weight": p, "reduction": how}, want)
+       for how, p, want in (("none", None, [2 * LOG2 - LOG3, 2 * LOG2, LOG2]), ("sum", None, 5 * LOG2 - LOG3),
+                            ("mean", 2.0, (15 * LOG2 / 2 - 2 * LOG3) / 3))},
+    "binary cross-entropy far out": (
+        "binary_cross_entropy_with_logits", {"x": [-1000, 1000, 1000], "t": [1, 0, 1]},
+        {"pos_weight": None, "reduction": "none"}, [1000, 1000, np.exp(L(-1000))],
+    ),
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip
