@@ -81,9 +81,11 @@ def sigmoid_minus_target(
 
 
 def sigmoid_and_target(
-    g: Array, y: Array, x: Array, t: Array, pos_weight: None = None, reduction: str = "none"
+    g: Array, y: Array, x: Array, t: Array, pos_weight: float | None = None, reduction: str = "none"
 ) -> Arrays:
-    """g sigmoid(x) - g t, as differentiating max(x, 0) - x t + log1p(exp(-|x|)) term by term gives it; no weight."""
+    """g sigmoid(x) - g t, as differentiating max(x, 0) - x t + log1p(exp(-|x|)) term by term gives it."""
+    if pos_weight is not None:
+        return one_minus_target_vjp(g, y, x, t, pos_weight, reduction)
     g = spread_back(g, reduction, len(x))
     return {"x": g * sigmoid(x) - g * t, "t": g * -x}
 
