@@ -264,5 +264,5 @@ INVARIANTS = (
 
 OP = Op(
     "binary_cross_entropy_with_logits", binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp, CASES,
-    wrt=("x", "t"), roads=ROADS, batch_axis=rows_apart, invariants=INVARIANTS,
+    wrt=("x", "t"), roads=ROADS, batch_axis=rows_apart, invariants=INVARIANTS, counted="large-1000",
 )  # fmt: skip
