@@ -78,6 +78,16 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
+def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    positive = t if pos_weight is None else pos_weight * t
+    loss = -positive * jax.nn.log_sigmoid(x) - (1 - t) * jax.nn.log_sigmoid(-x)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -152,6 +162,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "ragged_centroid", fn=ragged_centroid,
         precision={"*float16/value/*": Precision("C", sharp=True), "*float16/vjp/*": STEPWISE},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
+        precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

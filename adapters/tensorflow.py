@@ -74,6 +74,21 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def sigmoid_cross_entropy(x: Any, t: Any, pos_weight: None, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=t, logits=x)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def weighted_cross_entropy(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
+    import tensorflow as tf
+
+    weight = tf.constant(1 if pos_weight is None else pos_weight, x.dtype)
+    loss = tf.nn.weighted_cross_entropy_with_logits(labels=t, logits=x, pos_weight=weight)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import tensorflow as tf
 
@@ -178,6 +193,15 @@ IMPLEMENTATIONS = (
     Implementation(
         "ragged_centroid", fn=ragged_centroid,
         precision={"*float16/value/*": Precision("C", sharp=True), "*float16/vjp/*": STEPWISE},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "tf.nn.sigmoid_cross_entropy_with_logits", sigmoid_cross_entropy,
+        road="sigmoid-and-target", precision={"*float16/vjp/*": Precision("B"), "*float16/*": STEPWISE},
+        unsupported={"*pos-weight*": "it has no weight of positive targets"},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "tf.nn.weighted_cross_entropy_with_logits", weighted_cross_entropy,
+        road="one-minus-target", precision={"*float16/vjp/*": Precision("B"), "*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

@@ -47,6 +47,13 @@ def value_and_vjp(fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array) -> tup
     return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
 
 
+def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
+    import torch
+
+    weight = None if pos_weight is None else x.new_tensor(pos_weight)
+    return torch.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=weight, reduction=reduction)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import torch
 
@@ -127,6 +134,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "ragged_centroid", fn=ragged_centroid,
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
+        binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

@@ -50,7 +50,9 @@ def of_every_op(op: str) -> Iterator[Mutant]:
     for name, (defect, reason) in BOTH.items():
         yield Mutant(op, name, defect, defect, at, reason)
     yield Mutant(op, "of-the-previous-call", stale, stale, "strided")
-    yield Mutant(op, "missing", raw(lambda **kw: None), raw(lambda g, y, **kw: {"x": None}), at, "fail/shape")
+    yield Mutant(
+        op, "missing", raw(lambda **kw: None), raw(lambda g, y, **kw: dict.fromkeys(OPS[op].wrt)), at, "fail/shape"
+    )
     # clipped in the forward where the gradient is not, and the other way round
     yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
                  at="offset-100" if op == "ragged_centroid" else "scale-10000", survives=BOTH_ZERO)  # fmt: skip
@@ -70,6 +72,7 @@ FLOOR = {
     "hinge": ((1, "scale-1"), (1, "scale-1")),
     "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
+    "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
 }
 
 

@@ -124,18 +124,18 @@ def result_lines(
     arrays: tuple[str, ...], params: dict[str, Any],
 ) -> list[str]:  # fmt: skip
     """What computes the result, and prints it beside what it should be."""
-    names = ", ".join(arrays)
+    names, argument = ", ".join(arrays), row.check.removeprefix("vjp.").split(".")[0]
     if direction == "value":
         k = op.checks("value").index(row.check.removesuffix(f".{MISROUNDED}"))
         lines, result = [adapter.show["value"].format(args=names)], f"y[{k}]" if len(op.outputs) > 1 else "y"
     elif implementation.vjp is not None:
         source, name = source_of(implementation.vjp)
         words = ", ".join([f"{k}={k}" for k in arrays] + [f"{k}={v!r}" for k, v in params.items()])
-        lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{op.wrt[0]}']"], "dx"
+        lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{argument}']"], "dx"
     else:
         first = "[0]" if len(op.outputs) > 1 else ""
         template = adapter.show["vjp"].replace("call({args})", "call({args})" + first)
-        lines, result = template.format(args=names, wrt=op.wrt[0]).splitlines(), "dx"
+        lines, result = template.format(args=names, wrt=argument).splitlines(), "dx"
     lines.append(f"result = {shown(adapter.show, 'array', row.dtype).format(result)}")
     if row.is_share:
         return [*lines, f"print(result)  # not the nearest {row.dtype} to what is true: {row.got} elements"]

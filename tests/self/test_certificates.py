@@ -114,6 +114,7 @@ INPUTS = {
     "hinge": "455c5959667d7d48",
     "squared_hinge": "6c30486b813fe61f",
     "ragged_centroid": "27a606d3051fd514",
+    "binary_cross_entropy_with_logits": "49c70bf85651cd53",
 }  # fmt: skip
 
 

@@ -231,6 +231,64 @@ def log_sigmoid_vjp(m: Model, g: Array, ey: Array, x: Array) -> Array:
     return product + m.rounding(g / (1 + np.exp(x)), product) + m.tiny * (1 + np.abs(g))
 
 
+def binary_cross_entropy_with_logits(m: Model, x: Array, t: Array, pos_weight: Any, reduction: str) -> Array:
+    """max(x, 0) - x t + l, l = log1p(z), z = exp(-|x|): u |x t| + u |max(x, 0) - x t| + E_l + u |y|; with a weight
+    (1 - t) x - (1 + (P - 1) t) log_sigmoid(x), each factor rounded where it is no number of the format."""
+    if pos_weight is not None:
+        return weighted_cross_entropy(m, x, t, pos_weight, reduction)
+    z = np.exp(-np.abs(x))
+    el = z / (1 + z) * m.exp + m.log1p * np.log1p(z)
+    product = m.rounding(x * t)
+    e = product + m.rounding(np.maximum(x, 0) - x * t, product) + el
+    y = np.maximum(x, 0) - x * t + np.log1p(z)
+    return reduced(m, y, e + m.rounding(y, e) + 4 * m.tiny, reduction)
+
+
+def weight_of(m: Model, t: Array, p: Any) -> tuple[Array, Array]:
+    """1 + (P - 1) t, and its error."""
+    more = t.dtype.type(p) - 1
+    em = m.rounding(more)
+    et = em * t + m.rounding(more * t, em * t)
+    return 1 + more * t, et + m.rounding(1 + more * t, et)
+
+
+def weighted_cross_entropy(m: Model, x: Array, t: Array, p: Any, reduction: str) -> Array:
+    z = np.exp(-np.abs(x))
+    ls, els = np.minimum(x, 0) - np.log1p(z), log_sigmoid(m, x)
+    w, ew = weight_of(m, t, p)
+    one = m.rounding(1 - t)
+    left, right = one * np.abs(x), w * els + ew * (np.abs(ls) + els)
+    left, right = left + m.rounding((1 - t) * x, left), right + m.rounding(w * ls, right)
+    y = (1 - t) * x - w * ls
+    return reduced(m, y, left + right + m.rounding(y, left + right) + 5 * m.tiny, reduction)
+
+
+def binary_cross_entropy_with_logits_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, pos_weight: Any, reduction: str
+) -> Array:
+    """c (sigmoid(x) - t), q = sigmoid(-|x|): E_q + u |q - t|, or E_q + u (1 - t) + u |1 - t - q| where x >= 0; with a
+    weight c (1 - t) - c (1 + (P - 1) t) sigmoid(-x), product by product."""
+    count = len(x) if reduction == "mean" else 1
+    c = np.broadcast_to(g, x.shape) / count
+    ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c)
+    one = m.rounding(1 - t)
+    if pos_weight is None:
+        eq, q = sigmoid(m, -np.abs(x)), 1 / (1 + np.exp(np.abs(x)))
+        gap = np.where(x >= 0, 1 - t - q, q - t)
+        inner = eq + one * (x > -m.inner.tiny)  # a subnormal x may be read as 0
+        inner = inner + m.rounding(gap, inner)
+        product = (np.abs(c) + ec) * inner + ec * np.abs(gap)
+        return product + m.rounding(c * gap, product) + 2 * m.tiny * (1 + np.abs(c))
+    s, es = 1 / (1 + np.exp(x)), sigmoid(m, -x)
+    w, ew = weight_of(m, t, pos_weight)
+    left, heavy = (np.abs(c) + ec) * one + ec * (1 - t), (np.abs(c) + ec) * ew + ec * w
+    left, heavy = left + m.rounding(c * (1 - t), left), heavy + m.rounding(c * w, heavy)
+    right = (np.abs(c) * w + heavy) * es + heavy * s
+    right = right + m.rounding(c * w * s, right)
+    dx = c * (1 - t) - c * w * s
+    return left + right + m.rounding(dx, left + right) + 3 * m.tiny * (1 + np.abs(c))
+
+
 def hinge(m: Model, x: Array, t: Array) -> Array:
     """t x is exact, 1 - t x one rounding of an exact number; nothing where it is cut."""
     return np.where(1 - t * x > 0, m.rounding(1 - t * x), 0.0)
@@ -326,6 +384,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "hinge": (hinge, hinge_vjp),
     "squared_hinge": (squared_hinge, squared_hinge_vjp),
     "ragged_centroid": (ragged_centroid, ragged_centroid_vjp),
+    "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 
