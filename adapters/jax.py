@@ -8,6 +8,7 @@ from typing import Any
 
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError
 
 
@@ -83,6 +84,16 @@ def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -
 
     s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
     loss = -jnp.sum(s * jax.nn.log_softmax(x), axis=-1)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    positive = t if pos_weight is None else pos_weight * t
+    loss = -positive * jax.nn.log_sigmoid(x) - (1 - t) * jax.nn.log_sigmoid(-x)
     reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
     return reductions[reduction](loss)
 
@@ -191,6 +202,10 @@ IMPLEMENTATIONS = (
         "ragged_centroid", fn=ragged_centroid,
         precision={"*float16/value/*": Precision("C", sharp=True), "*float16/vjp/*": STEPWISE},
     ),
+    Implementation(
+        "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
+        precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
+    ),
 )  # fmt: skip
 
 VALUE = "y = call({args})"
@@ -203,14 +218,16 @@ SHOW = {
 }  # fmt: skip
 
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
+BASELINE = recorded(__file__)
 
 ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES,
+        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, known_failures=KNOWN_FAILURES,
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

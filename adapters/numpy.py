@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.arithmetic import Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError
 
 
@@ -143,19 +145,47 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any
 
 
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
+IN_THE_DTYPE = {"*float16/*": Precision("C")}
+WORDS = "added up in the dtype itself, so many terms, or so large ones, have no bound: there is nothing to judge"
+NO_BOUND = dict.fromkeys(
+    ("bfloat16/*/classes-32000", "bfloat16/value/classes-1000-equal", "float16/value/mean-large-losses"), WORDS
+)
 
 IMPLEMENTATIONS = (
-    Implementation("softmax", fn=softmax_pure_python, unsupported=NO_GRADIENT),
-    Implementation("cross_entropy", fn=cross_entropy_loop, vjp=cross_entropy_loop_vjp),
-    Implementation("cross_entropy", fn=cross_entropy_vectorised, vjp=cross_entropy_vectorised_vjp),
-    Implementation("ragged_centroid", fn=ragged_centroid_loop, vjp=ragged_centroid_loop_vjp),
-    Implementation("ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", unsupported=NO_GRADIENT),
-    Implementation("ragged_centroid", fn=ragged_centroid_one_hot, unsupported=NO_GRADIENT),
+    Implementation("softmax", fn=softmax_pure_python, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND),
+    Implementation(
+        "cross_entropy", fn=cross_entropy_loop, vjp=cross_entropy_loop_vjp, precision=IN_THE_DTYPE, unsupported=NO_BOUND
+    ),
+    Implementation(
+        "cross_entropy",
+        fn=cross_entropy_vectorised,
+        vjp=cross_entropy_vectorised_vjp,
+        precision=IN_THE_DTYPE,
+        unsupported=NO_BOUND,
+    ),
+    Implementation(
+        "ragged_centroid",
+        fn=ragged_centroid_loop,
+        vjp=ragged_centroid_loop_vjp,
+        precision=IN_THE_DTYPE,
+        unsupported=NO_BOUND,
+    ),
+    Implementation(
+        "ragged_centroid",
+        fn=ragged_centroid_sorted,
+        road="cumulative-sums",
+        precision=IN_THE_DTYPE,
+        unsupported=NO_GRADIENT | {"float16/value/b32-*": WORDS},
+    ),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
 )
 
 ADAPTERS = (
     Adapter(
         "numpy", "eager", "numpy", IMPLEMENTATIONS, value, value_and_vjp,
         show={"tensor": "{}", "value": "y = call({args})"}, alias="np", process=ONE_THREAD, default=True,
+        baseline=recorded(__file__),
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays
 
 
@@ -62,6 +63,7 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
 def function(f: Fn) -> Any:
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # it warns of every new shape, and new shapes are what is wanted
     return tf.function(f, autograph=False)
 
 
@@ -92,6 +94,21 @@ def weighted_cross_entropy(
         smooth = -tf.reduce_mean(weight * tf.nn.log_softmax(x), axis=-1)
         loss = (1 - label_smoothing) * loss + label_smoothing * smooth
     loss = tf.where(counts, loss, tf.zeros_like(loss))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def sigmoid_cross_entropy(x: Any, t: Any, pos_weight: None, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=t, logits=x)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def weighted_binary_cross_entropy(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
+    import tensorflow as tf
+
+    weight = tf.constant(1 if pos_weight is None else pos_weight, x.dtype)
+    loss = tf.nn.weighted_cross_entropy_with_logits(labels=t, logits=x, pos_weight=weight)
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
@@ -146,6 +163,8 @@ F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
 F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
 BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in float32"
 TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place in bfloat16"
+# a quotient of polynomials, up to 5.7 units in the last place off; the other frameworks divide by 1 + exp(-x)
+RATIONAL = Precision("A", ulps={"divide": 5})
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -190,12 +209,15 @@ IMPLEMENTATIONS = (
             "*float16/vjp/*": Precision("B"),
         },
     ),
-    Implementation("sigmoid", "tf.sigmoid", precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE}),
+    Implementation(
+        "sigmoid", "tf.sigmoid",
+        precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE, "float32/*": RATIONAL},
+    ),
     Implementation(
         "log_sigmoid", "tf.math.log_sigmoid", road="softplus",
         precision={
             "bfloat16/value/*": Precision("B", ulps={"log1p": 4.5}, finding=TRUNCATED),
-            "float16/value/*": Precision("B"), "*float16/vjp/*": STEPWISE,
+            "float16/*": Precision("B"), "bfloat16/vjp/*": STEPWISE, "float32/vjp/*": RATIONAL,
         },
     ),
     Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision={"*": FUSED}),
@@ -210,6 +232,15 @@ IMPLEMENTATIONS = (
         "ragged_centroid", fn=ragged_centroid,
         precision={"*float16/value/*": Precision("C", sharp=True), "*float16/vjp/*": STEPWISE},
     ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "tf.nn.sigmoid_cross_entropy_with_logits", sigmoid_cross_entropy,
+        road="sigmoid-and-target", precision={"*float16/vjp/*": Precision("B"), "*float16/*": STEPWISE},
+        unsupported={"*pos-weight*": "it has no weight of positive targets"},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "tf.nn.weighted_cross_entropy_with_logits", weighted_binary_cross_entropy,
+        road="one-minus-target", precision={"*float16/vjp/*": Precision("B"), "*float16/*": STEPWISE},
+    ),
 )  # fmt: skip
 
 VALUE = "y = call({args})"
@@ -222,18 +253,21 @@ VJP = "\n".join((
 PROCESS = {
     **ONE_THREAD, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
 }  # fmt: skip
-SHOW = {"import": "import tensorflow as tf", "tensor": "tf.constant({})", "value": VALUE, "vjp": VJP}
+SHOW = {
+    "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
+}  # fmt: skip
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
+BASELINE = recorded(__file__)
 
 ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES,
+        show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
         show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
-        known_failures=KNOWN_FAILURES,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

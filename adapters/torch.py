@@ -13,6 +13,7 @@ from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays
 
 
@@ -44,6 +45,13 @@ def value_and_vjp(fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array) -> tup
     ys = fn(**args)
     dx = torch.autograd.grad(ys[0], [args[k] for k in wrt], to_framework(g), materialize_grads=True)
     return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
+
+
+def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
+    import torch
+
+    weight = None if pos_weight is None else x.new_tensor(pos_weight)
+    return torch.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=weight, reduction=reduction)
 
 
 def hinge_relu(x: Any, t: Any) -> Any:
@@ -132,13 +140,22 @@ IMPLEMENTATIONS = (
     Implementation(
         "squared_hinge", fn=squared_hinge, conventions={"nan_margin": NAN}, precision={"*float16/*": STEPWISE}
     ),
-    Implementation("ragged_centroid", fn=ragged_centroid, precision={"*float16/*": STEPWISE}),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid,
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
+        binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+    ),
 )  # fmt: skip
 
 VALUE = "y = call({args})"
 VJP = "{wrt}.requires_grad_(); y = call({args}); (dx,) = torch.autograd.grad(y, [{wrt}], g)"
 SHOW = {
     "import": "import torch", "tensor": "torch.from_numpy({})", "array": "{}.detach().numpy()",
+    "tensor bfloat16": "torch.from_numpy({}.astype(np.float32)).bfloat16()",
+    "array bfloat16": "{}.detach().float().numpy()",
     "value": VALUE, "vjp": VJP,
 }  # fmt: skip
 
@@ -154,5 +171,6 @@ ADAPTERS = (
         process=ONE_THREAD,
         default=True,
         known_failures=str(Path(__file__).with_suffix(".toml")),
+        baseline=recorded(__file__),
     ),
 )

@@ -57,7 +57,7 @@ def cells(rows: Iterable[Result]) -> dict[Key, Cell]:
     worst: dict[Key, dict[tuple[str, str], float]] = defaultdict(lambda: defaultdict(float))
     classes: dict[Key, set[str]] = defaultdict(set)
     for row in rows:
-        if row.status in JUDGED:
+        if row.status in JUDGED and not row.is_share:
             key = (row.op, row.check.partition(".")[0], row.dtype, f"{row.framework} {row.mode}")
             case = (row.api, row.case)
             worst[key][case] = max(worst[key][case], row.error)

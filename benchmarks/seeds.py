@@ -55,7 +55,7 @@ class Tally:
     def take(self, seed: int, rows: Iterable[Result]) -> None:
         for row in rows:
             self.counts[row.status] += 1
-            if row.status == "pass":
+            if row.status == "pass" and not row.is_share:
                 self.largest = max(self.largest, (row.error, seed, row.id))
             elif row.status in ("fail", "error"):
                 self.violations.append(f"seed {seed}: {row.message}")

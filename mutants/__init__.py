@@ -1,6 +1,6 @@
 """Wrong implementations that the checks must kill, one family a file; "none" is the right one, which must live."""
 
-from gradparity.mutants import anything, hinges, pointwise, ragged_centroid, softmax_family
+from gradparity.mutants import anything, binary_cross_entropy, hinges, pointwise, ragged_centroid, softmax_family
 from gradparity.mutation import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -9,4 +9,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *pointwise.MUTANTS,
     *hinges.MUTANTS,
     *ragged_centroid.MUTANTS,
+    *binary_cross_entropy.MUTANTS,
 )

@@ -74,6 +74,7 @@ FLOOR = {
     "hinge": ((1, "scale-1"), (1, "scale-1")),
     "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
+    "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
 }
 
 

@@ -2,6 +2,7 @@
 
 from gradparity.op import Op
 from gradparity.reference import (
+    binary_cross_entropy_with_logits,
     cross_entropy,
     hinge,
     log_sigmoid,
@@ -19,6 +20,6 @@ OPS: dict[str, Op] = {
     module.OP.name: module.OP
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
-        log_sigmoid, hinge, squared_hinge, ragged_centroid,
+        log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
     )
 }  # fmt: skip

@@ -71,4 +71,4 @@ INVARIANTS = (
     Invariant("complementary-gradient", complementary_gradient, FINITE, "vjp"),
 )
 
-OP = Op("log_sigmoid", log_sigmoid, log_sigmoid_vjp, CASES, roads=ROADS, invariants=INVARIANTS)
+OP = Op("log_sigmoid", log_sigmoid, log_sigmoid_vjp, CASES, roads=ROADS, invariants=INVARIANTS, counted="every-16-bit")

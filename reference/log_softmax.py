@@ -53,5 +53,5 @@ INVARIANTS = (
 
 OP = Op(
     "log_softmax", log_softmax, log_softmax_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)},
-    batch_axis=other_axis, invariants=INVARIANTS,
+    batch_axis=other_axis, invariants=INVARIANTS, counted="digits",
 )  # fmt: skip

@@ -70,5 +70,5 @@ INVARIANTS = (
 
 OP = Op(
     "logsumexp", logsumexp, logsumexp_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)}, batch_axis=other_axis,
-    invariants=INVARIANTS,
+    invariants=INVARIANTS, counted="digits",
 )  # fmt: skip

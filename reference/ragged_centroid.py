@@ -147,6 +147,7 @@ CASES = (
     case("one-dimension", points(2, 16, 1, 3)),
     case("no-items", points(0, 4, 3, 2)),
     case("no-items-mean", points(0, 4, 3, 2), reduction="mean"),
+    case("many-items", points(1000, 8, 3, 2)),
     case("b32-n1000-d50-k25", points(32, 1000, 50, 25), reduction="mean"),
 )
 
@@ -202,5 +203,5 @@ INVARIANTS = (
 OP = Op(
     "ragged_centroid", ragged_centroid, ragged_centroid_vjp, CASES,
     outputs=("", "centroids"), roads={"cumulative-sums": Road(forward=by_cumulative_sums)}, batch_axis=per_item,
-    invariants=INVARIANTS,
+    invariants=INVARIANTS, counted="many-items",
 )  # fmt: skip

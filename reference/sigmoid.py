@@ -105,4 +105,4 @@ INVARIANTS = (
     Invariant("even-gradient", even_gradient, FINITE, "vjp"),
 )
 
-OP = Op("sigmoid", sigmoid, sigmoid_vjp, CASES, invariants=INVARIANTS)
+OP = Op("sigmoid", sigmoid, sigmoid_vjp, CASES, invariants=INVARIANTS, counted="every-16-bit")

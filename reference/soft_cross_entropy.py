@@ -177,5 +177,5 @@ INVARIANTS = (
 OP = Op(
     "soft_cross_entropy", soft_cross_entropy, soft_cross_entropy_vjp, CASES, wrt=("x", "t"),
     conventions={"masked": MASKED}, roads={"quotient": Road(vjp=vjp_by_quotient)}, batch_axis=rows_apart,
-    invariants=INVARIANTS,
+    invariants=INVARIANTS, counted="digits",
 )  # fmt: skip

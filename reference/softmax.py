@@ -46,4 +46,4 @@ INVARIANTS = (
     Invariant("symmetric-jacobian", symmetric_jacobian, FINITE, "vjp"),
 )
 
-OP = Op("softmax", softmax, softmax_vjp, CASES, batch_axis=other_axis, invariants=INVARIANTS)
+OP = Op("softmax", softmax, softmax_vjp, CASES, batch_axis=other_axis, invariants=INVARIANTS, counted="digits")

@@ -6,7 +6,7 @@ judges a function of yours by the cases, bounds and messages of the suite; `grad
 No framework is imported by importing this.
 """
 
-from gradparity.conform import assert_conforms, check_function
+from gradparity.conform import assert_conforms, check_function, explain
 from gradparity.op import GradparityError, Result
 
-__all__ = ["GradparityError", "Result", "assert_conforms", "check_function"]
+__all__ = ["GradparityError", "Result", "assert_conforms", "check_function", "explain"]

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from gradparity.arithmetic import Precision
+from gradparity.misrounded import Baseline
 from gradparity.op import COMPARED, Array, Arrays, Case, GradparityError, Op, nearest, outputs
 
 Fn = Callable[..., Any]
@@ -97,6 +98,7 @@ class Adapter:
     process: environment variables that must be set before the framework is imported
     show: how a person writes it, for snippets: see gradparity.snippet
     default: the mode that is meant where none is named;  known_failures: path of its TOML file
+    baseline: the recorded shares of misrounded results: see gradparity.misrounded; None where there is no record
     """
 
     framework: str
@@ -111,6 +113,7 @@ class Adapter:
     process: Mapping[str, str] = field(default_factory=dict)
     default: bool = False
     known_failures: str = ""
+    baseline: Baseline | None = None
 
     @property
     def name(self) -> str:
@@ -124,6 +127,15 @@ class Adapter:
     @property
     def version(self) -> str:
         return version_of(self.module)
+
+    @property
+    def release(self) -> str:
+        """The version without what a build adds to it: 2.13.0 of 2.13.0+cpu."""
+        return self.version.partition("+")[0]
+
+    def offers(self, implementation: Implementation) -> bool:
+        """Whether it is one of its own, not a function that somebody gave."""
+        return (implementation.op, implementation.api) in [(i.op, i.api) for i in self.implementations]
 
     def call(self, implementation: Implementation, params: Mapping[str, Any]) -> Call:
         """The implementation as a function of our argument names, its parameters bound."""

@@ -7,7 +7,9 @@
 A Tracked holds v, the reference's value in a wider format, and e, a bound on |computed - v| in float64. It is no
 interval of where the truth lies: v and the computed value start from the same exact inputs, and each rule below says
 how far one primitive may drive them apart. What the wide format itself rounds away is charged to e by every rule
-(`own`), so that a result is judged against v as it stands. Nothing in this file knows an operation.
+(`own`), so that a result is judged against v as it stands. That holds too where the wide format of float64 is float64
+itself, no long double being longer; what is exact is then told by error-free transformations (`RESIDUALS`). Nothing in
+this file knows an operation.
 
 Notation of the derivations: x^ is the computed operand, |x^ - x| <= e_x; f^ the computed function; u the unit roundoff
 of the format computed in, 2**-bits. Model of one operation (Higham, Accuracy and Stability of Numerical Algorithms,
@@ -23,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.op import FORMATS, Array, Format, GradparityError
+from gradparity.op import FORMATS, Array, Format, GradparityError, wide
 
 # Worst error of a library function in units in the last place, measured on torch, TensorFlow and XLA (float64 and
 # float32, two million arguments and more). Division may be x * (1 / y). What is not here is correctly rounded.
@@ -63,11 +65,6 @@ FUSED = Precision("A", sharp=True)
 STEPWISE = Precision("B", sharp=True)
 
 
-def wide(dtype: str) -> Any:
-    """The format that truth is computed in: long double for float64 (where it is longer), float64 below."""
-    return np.longdouble if dtype == "float64" else np.float64
-
-
 @dataclass(frozen=True)
 class Arithmetic:
     """The arithmetic of one implementation in one dtype. `silent` names one source of error that is left out, which
@@ -95,6 +92,11 @@ class Arithmetic:
         """Relative error of one operation in the wide format, library functions included: two units in the last
         place (glibc documents 1 to 2 for the long double functions used here)."""
         return 2 * float(np.finfo(wide(self.dtype)).eps)
+
+    @property
+    def longer(self) -> bool:
+        """Whether the wide format has more bits than that of intermediate results."""
+        return int(np.finfo(wide(self.dtype)).nmant) + 1 > self.inner.bits
 
     def omits(self, source: str) -> bool:
         return self.silent in (source, EVERYTHING)
@@ -124,27 +126,53 @@ class Arithmetic:
     def rounded(self, name: str, v: Array, e: Array, operands: tuple[Tracked, ...]) -> Tracked:
         """One operation of accuracy k ulp, by the model: |f^ - f(x^)| <= 2 k u |f(x^)| <= 2 k u (|v| + e).
 
-        Exact operands of a correctly rounded operation: if v is a number of the format, fl(v) = v and nothing is
-        added. Where v is that number only after the wide format rounded it, the exact result lies so near that it
-        rounds to the same one. This is what makes kinks and bit equality exact.
+        Exact operands of a correctly rounded operation: nothing is added where v is the exact result and a number of
+        the format (see missed). This is what makes kinks and bit equality exact.
 
         Sharp (the implementation takes this very step): |fl(z) - v| for |z - v| <= e is largest at an end, since fl
-        is monotone. A fused kernel may skip the rounding, so e itself stays allowed. Between exact operands and fl(v)
-        the wide format's rounding changes nothing: its numbers hold every midpoint of the format, so it crosses none.
+        is monotone. A fused kernel may skip the rounding, so e itself stays allowed. From exact operands it makes
+        fl(z), or z, of one z.
         """
-        form, k = self.inner, self.ulps(name)
+        form, k, step = self.inner, self.ulps(name), self.precision.sharp and not self.omits(name)
         with np.errstate(all="ignore"):
-            exact, own = self.rounded_once(name, operands), self.own * size(v)
+            exact, own = self.rounded_once(name, operands), self.own_error(v, operands)
             if self.omits(name):
                 e = e + own
-            elif self.precision.sharp:
-                e = e + self.slack(name, size(v) + e) + (own if exact is None else np.where(exact, 0.0, own))
+            elif step:
+                e = e + self.slack(name, size(v) + e) + own
                 e = np.maximum(e, moved(v, e, form))
             else:
                 e = e * (1 + 2 * k * form.unit) + (size(v) * 2 * k * form.unit + own)
             if exact is not None:
-                e = np.where(exact & (fl(v, form) == v), 0.0, e)
-        return Tracked(v, self.settled(v, e, form, operands), self)
+                d = self.missed(name, v, operands)
+                e = np.where(exact & ((d == 0) | step), np.fmin(d, e), e)
+        lost = 2 * form.tiny if name == "exp" else form.tiny
+        return Tracked(v, self.settled(v, e, form, operands, lost), self)
+
+    def own_error(self, v: Array, operands: tuple[Tracked, ...]) -> Array:
+        """What the wide format rounds away of one operation. One with more bits has smaller numbers too, or smaller
+        than matter; else its subnormal numbers have the spacing of the smallest normal one, and only a zero that was
+        made of a zero is exact: any other has underflowed, or is paid for by the errors of its operands."""
+        if self.longer:
+            return self.own * size(v)
+        of_zero = np.logical_or.reduce(np.broadcast_arrays(*(x.v == 0 for x in operands)))
+        return np.where((v == 0) & of_zero, 0.0, self.own * np.maximum(size(v), self.inner.tiny))
+
+    def missed(self, name: str, v: Array, operands: tuple[Tracked, ...]) -> Array:
+        """How far from v an implementation may be that makes fl(z) of exact operands, or, fused, their exact result z.
+
+        Where the wide format has more bits, v is z rounded to it, and fl(v) = fl(z): it holds every number and every
+        midpoint of the format, so its rounding crosses none. z is v if v is a number of the format, but for numbers so
+        near to it that they round to it; else it is nearer to v than fl(v) is.
+
+        Where it has not, v = fl(z), and |z - v| is the residual of an error-free transformation: a number of the
+        format, computed without error. NaN where none is known.
+        """
+        if self.longer:
+            return size(fl(v, self.inner) - v)
+        if name not in RESIDUALS:
+            return np.full(v.shape, np.nan)
+        return np.abs(RESIDUALS[name](v, *(x.v.astype(v.dtype, copy=False) for x in operands)))
 
     def slack(self, name: str, m: Array) -> Array:
         """How far from the exact result z, |z| <= m, the number lies that an operation of k ulp rounds.
@@ -172,15 +200,20 @@ class Arithmetic:
             exact = exact & (np.abs(np.frexp(operands[1].v)[0]) == 0.5)
         return exact if exact.any() else None
 
-    def settled(self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...]) -> Array:
+    def settled(
+        self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...], lost: float = 0.0
+    ) -> Array:  # fmt: skip
         """e at the ends of the format's range.
 
         Underflow: what may be subnormal may be flushed to zero, which moves it by |v|, or be rounded, by eta / 2.
+        lost: results below this may be flushed too, if it is more than the smallest normal number. An exponential is:
+        2^n is scaled in as 2 * 2^(n-1), so that n may be emax + 1, and 2^(n-1) is flushed (oneDNN's softmax in
+        TensorFlow 2.21, float32: of 1401 arguments from -87.4 to -86 all whose exponential is below 2 tiny give 0).
         Overflow and what is not finite: see at_the_top.
         """
         with np.errstate(all="ignore"):
             m = size(v)
-            small = (m - e < form.tiny) & (m + e > 0)
+            small = (m - e < max(lost, form.tiny)) & (m + e > 0)
             if small.any() and not self.omits("underflow"):
                 e = np.where(small, np.maximum(e, m) + form.eta, e)
             if not np.max(m + e, initial=0) <= form.max:
@@ -251,6 +284,8 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *xs: Any, **kw: Any) -> Any:
         operands = tuple(wrap(self.a, x) for x in xs)
+        if ufunc is np.matmul and method == "__call__" and not kw:
+            return product(self.a, *operands)
         if method != "__call__" or kw or not (ufunc in RULES or ufunc in EXACT):
             raise GradparityError(f"no rule of the error arithmetic for numpy.{ufunc.__name__} {method} {kw or ''}")
         if ufunc in EXACT:
@@ -363,6 +398,42 @@ RULES: Mapping[Any, Callable[..., Array]] = {
 }
 
 
+# --- residuals: z - v, where v is float64's result and z the exact one, of exact operands
+
+
+def two_sum(v: Array, x: Array, y: Array) -> Array:
+    """x + y - v is a number of the format, and each step to it is exact (Knuth; Ogita, Rump & Oishi 2005, Accurate
+    sum and dot product, algorithm 3.1). Underflow does no harm; what overflows gives NaN or infinity."""
+    b = v - x
+    return (x - (v - b)) + (y - b)
+
+
+def halves(x: Array) -> tuple[Array, Array]:
+    """x as a sum of two numbers of 26 bits (Veltkamp; Dekker 1971, A floating-point technique for extending the
+    available precision). NaN above 2^996, where it overflows."""
+    c = (2.0**27 + 1) * x
+    high = c - (c - x)
+    return high, x - high
+
+
+def two_product(v: Array, x: Array, y: Array) -> Array:
+    """x y - v: the products of halves are exact, and so are their sums in this order (Dekker 1971; Ogita et al.,
+    algorithm 3.3), if no part underflows. All are multiples of ulp(x) ulp(y) > 2^-106 |x y|, so none does where |v|
+    is at least 2^106 times the smallest number; NaN below. FMA is nowhere: each NumPy function rounds once."""
+    (a, b), (c, d) = halves(x), halves(y)
+    form = FORMATS["float64"]
+    return np.where(size(v) >= form.eta / form.unit**2, b * d - (((v - a * c) - b * c) - a * d), np.nan)
+
+
+RESIDUALS: Mapping[str, Callable[..., Array]] = {
+    "add": two_sum,
+    "subtract": lambda v, x, y: two_sum(v, x, -y),
+    "multiply": two_product,
+    "square": lambda v, x: two_product(v, x, x),
+    "divide": lambda v, x, y: np.where(v * y == x, 0.0, np.nan),  # by a power of two: exact, unless it left the range
+}
+
+
 # --- exact: nothing is rounded
 
 
@@ -371,17 +442,24 @@ def negative(f: Any, x: Tracked) -> Tracked:
 
 
 def either(f: Any, x: Tracked, y: Tracked) -> Tracked:
-    """maximum, minimum: monotone in each argument, so the extremes are at the ends; a value is passed on unrounded."""
+    """maximum, minimum: monotone in each argument, so the extremes are at the ends; a value is passed on unrounded,
+    and is no further off than the worse of the two."""
     v = f(x.v, y.v)
-    return Tracked(v, between(v, *(f(p, q) for p, q in zip(ends(x), ends(y), strict=True))), x.a)
+    e = between(v, *(f(p, q) for p, q in zip(ends(x), ends(y), strict=True)))
+    return Tracked(v, np.minimum(e, np.maximum(x.e, y.e)), x.a)
 
 
 def ends(x: Tracked) -> tuple[Array, Array]:
-    """v - e and v + e; what may be anything, infinities too, reaches from -inf to inf."""
-    with np.errstate(invalid="ignore"):
-        low, high = x.v - x.e, x.v + x.e
+    """v - e and v + e, rounded outwards; what may be anything, infinities too, reaches from -inf to inf."""
+    low, high = outwards(x, -1), outwards(x, 1)
     unbounded = np.isinf(x.e) & ~np.isnan(x.v)
     return np.where(unbounded, -np.inf, low), np.where(unbounded, np.inf, high)
+
+
+def outwards(x: Tracked, sign: int) -> Array:
+    """v + e or v - e, rounded away from v: where float64 is its own wide format e may be less than its spacing."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(x.e > 0, np.nextafter(x.v + sign * x.e, sign * np.inf), x.v)
 
 
 def between(v: Array, low: Array, high: Array) -> Array:
@@ -479,12 +557,32 @@ def running_total(a: Arithmetic, x: Tracked, axis: int) -> Tracked:
     return a.rounded("sum", v, e, (y,)) if form != a.inner else Tracked(v, a.settled(v, e, form, (y,)), a)
 
 
+def product(a: Arithmetic, x: Tracked, y: Tracked) -> Tracked:
+    """A matrix product, each element a sum of n products x_i y_i in any order, fused or not.
+
+    Operands: |x^ y^ - x y| <= |x| e_y + e_x (|y| + e_y), as of one product, summed. Its own: n u sum |x^_i| |y^_i| for
+    every n and order, without a term in u^2 (Jeannerod & Rump, Improved error bounds for inner products in
+    floating-point arithmetic (2013), theorem 3.1), and n times what a flush to zero takes. Overflow: as in total.
+    """
+    form, n = a.accumulator, x.shape[-1]
+    with np.errstate(all="ignore"):
+        v = x.v @ y.v
+        sizes = (size(x.v) + x.e, size(y.v) + y.e)
+        big = sizes[0] @ sizes[1]
+        loss = 0.0 if a.omits("sum") else n * (form.unit * big + form.tiny * (big > 0))
+        e = size(x.v) @ y.full + x.full @ sizes[1] + loss + n * a.own * big
+        e = np.where(np.isfinite(v) & ~(big + loss <= form.max), np.inf, e)
+    z = Tracked(v, e, a)
+    return a.rounded("sum", v, e, (z,)) if form != a.inner else Tracked(v, a.settled(v, e, form, (z,)), a)
+
+
 def largest(a: Arithmetic, x: Tracked, axis: Any = None, keepdims: bool = False) -> Tracked:
     """max over an axis: monotone in every element, unrounded."""
     v = np.max(x.v, axis=axis, keepdims=keepdims)
     if not x.e.any():
         return Tracked(v, EXACTLY, a)
-    return Tracked(v, between(v, *(np.max(end, axis=axis, keepdims=keepdims) for end in ends(x))), a)
+    e = between(v, *(np.max(end, axis=axis, keepdims=keepdims) for end in ends(x)))
+    return Tracked(v, np.minimum(e, np.max(x.full, axis=axis, keepdims=keepdims)), a)
 
 
 def where(a: Arithmetic, c: Any, x: Any, y: Any) -> Tracked:
@@ -502,7 +600,7 @@ def where(a: Arithmetic, c: Any, x: Any, y: Any) -> Tracked:
 def clip(a: Arithmetic, x: Tracked, low: float, high: float) -> Tracked:
     """Monotone, unrounded, and what leaves [low, high] on one side only is cut on that side only."""
     v = np.clip(x.v, low, high)
-    return Tracked(v, between(v, *(np.clip(end, low, high) for end in ends(x))), a)
+    return Tracked(v, np.minimum(between(v, *(np.clip(end, low, high) for end in ends(x))), x.e), a)
 
 
 FUNCTIONS: Mapping[Any, Callable[..., Tracked]] = {
@@ -535,9 +633,10 @@ def mean(x: Array, axis: int = 0) -> Array:
         return np.sum(x, axis=axis) / n
     a, s = x.a, accumulated(x.a, x, axis)
     with np.errstate(all="ignore"):
-        y = Tracked(np.squeeze(s.v / n, axis), np.squeeze(s.full / n, axis), a)
+        s = Tracked(np.squeeze(s.v, axis), np.squeeze(s.full, axis), a)
+        y = Tracked(s.v / n, s.e / n, a)
         if a.accumulator == a.inner:
-            return a.rounded("divide", y.v, y.e, (y, wrap(a, n)))
+            return a.rounded("divide", y.v, y.e, (s, wrap(a, n)))
         e = y.e + (0.0 if a.omits("divide") else 2 * a.accumulator.unit * (size(y.v) + y.e))
         once_rounded = a.rounded("sum", y.v, e, (y,))
         if a.precision.sharp:
@@ -549,11 +648,11 @@ def once(f: Callable[[Any], Any], x: Array) -> Array:
     """f(x) for a monotone or convex or concave f that mentions x more than once, so that rule by rule its error would
     be counted more than once. On [x - e, x + e] such an f moves furthest from f(x) at an end; each end adds the
     roundings that f makes there, x being neither exact nor what was rounded (so loose, and 4 u for what lies
-    between the ends)."""
+    between the ends). Those of the wide format are charged there too, four units for one: enough for f(x) as well."""
     if not isinstance(x, Tracked):
         return f(x)
     v = f(x.v)
-    ends = [f(Tracked(x.v + s * x.e, EXACTLY, loose(x.a))) for s in (-1, 1)]
+    ends = [f(Tracked(outwards(x, sign), EXACTLY, loose(x.a))) for sign in (-1, 1)]
     e = np.maximum(*(size(end.v - v) + end.e for end in ends))
     return Tracked(v, e * (1 + 4 * x.a.inner.unit), x.a)
 

@@ -88,7 +88,7 @@ class Item:
 
     def identities(self, case: Case) -> list[str]:
         """The rows that this case gives, those that are selected."""
-        names = (f"{self.prefix}/{case.name}/{check}" for check in self.op.row_checks(case, self.direction))
+        names = (f"{self.prefix}/{case.name}/{check}" for check in self.op.row_checks(case, self.direction, self.dtype))
         return [name for name in names if self.selection.matches(name)]
 
     @cached_property
@@ -111,7 +111,7 @@ class Item:
         return [
             Result(self.op.name, self.implementation.api, a.framework, a.mode, a.device, self.dtype, case.name, check,
                    "error", reason, message=f"{self.prefix}/{case.name}/{check} on {a.framework} {a.version}: {words}")
-            for case in self.cases for check in self.op.row_checks(case, self.direction)
+            for case in self.cases for check in self.op.row_checks(case, self.direction, self.dtype)
             if self.selection.matches(f"{self.prefix}/{case.name}/{check}")
         ]  # fmt: skip
 

@@ -6,7 +6,7 @@ import time
 import traceback
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gradparity.adapter import Adapter, Implementation, Rule
-from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size, wide
+from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
 from gradparity.invariant import Subject, exact_in_wide, in_wide
+from gradparity.misrounded import Baseline, misrounded
 from gradparity.op import (
     FORMATS,
+    MISROUNDED,
     Array,
     Arrays,
     Case,
@@ -33,6 +35,7 @@ from gradparity.op import (
     named,
     nearest,
     outputs,
+    wide,
 )
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "underflow",
@@ -56,17 +59,43 @@ def check(
     Raises GradparityError if the reference or a declaration is at fault, which is nobody's result.
     """
     cases = op.cases if cases is None else cases
+    return [
+        row
+        for run in runs(op, implementation, adapter, dtype, direction, seed, explained)
+        for row in run.rows(cases)
+    ]  # fmt: skip
+
+
+def runs(
+    op: Op, implementation: Implementation, adapter: Adapter, dtype: str, direction: str, seed: int,
+    explained: bool = True,
+) -> list[Run]:  # fmt: skip
+    """One for a direction that is compared with the reference, one for each invariant."""
     row = Result(op.name, implementation.api, adapter.framework, adapter.mode, adapter.device, dtype, "", "", "")
     if direction != "invariant":
-        return Run(op, implementation, adapter, dtype, direction, seed, row, explained).rows(cases)
+        return [Run(op, implementation, adapter, dtype, direction, seed, row, explained)]
     subjects: dict[str, Subject] = {}
     return [
-        result
+        InvariantRun(op, implementation, adapter, dtype, i.direction, seed, row, explained, invariant=i,
+                     subjects=subjects)
         for i in op.invariants
-        for result in InvariantRun(
-            op, implementation, adapter, dtype, i.direction, seed, row, explained, invariant=i, subjects=subjects
-        ).rows(cases)
-    ]
+    ]  # fmt: skip
+
+
+def shares(
+    op: Op, implementation: Implementation, adapter: Adapter, dtype: str, case: Case, name: str, at: tuple[int, ...],
+    seed: int = 0,
+) -> dict[str, float]:  # fmt: skip
+    """What the bound of the check `name` of this case is made of at one element: see Run.shares."""
+    ((uniform, _),) = implementation.by_precision(dtype, (case,))
+    for run in runs(op, uniform, adapter, dtype, name.split(".", maxsplit=1)[0], seed):
+        for check_name in run.checks:
+            for cotangent in case.cotangents:
+                if name == join(check_name, "" if cotangent == case.cotangents[0] else cotangent):
+                    return run.shares(case, cotangent, check_name, at)
+    raise GradparityError(
+        nearest(name, op.row_checks(case, name.split(".", maxsplit=1)[0], dtype), f"check of {op.name}")
+    )
 
 
 SECONDS: dict[str, float] = defaultdict(float)  # where the time of this process went: reference, framework
@@ -117,11 +146,15 @@ class Run:
     def unsupported(self, case: Case) -> Iterator[Result]:
         reason = self.why_unsupported(case)
         if reason:
-            for name in named(case, self.direction, self.checks):
+            for name in named(case, self.direction, self.checks) + self.counted(self.checks, case):
                 yield replace(self.row, case=case.name, check=name, status="unsupported", reason=reason)
 
     def why_unsupported(self, case: Case) -> str:
         return self.implementation.why_unsupported(self.dtype, self.direction, case.name)
+
+    def counted(self, checks: Sequence[str], case: Case, cotangent: str = "") -> list[str]:
+        """The rows beside these that are about the share of misrounded results."""
+        return self.op.counted_checks(checks, case, self.dtype) if cotangent in ("", case.cotangents[0]) else []
 
     def judged(self, group: Group) -> Iterator[Result]:
         with timed("reference"):
@@ -169,8 +202,8 @@ class Run:
     def raised(self, group: Group, exception: Exception) -> Iterator[Result]:
         kind = type(exception).__name__
         words = "raised " + " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
-        for name in self.checks:
-            for k in range(len(group.cases)):
+        for k, case in enumerate(group.cases):
+            for name in self.checks + self.counted(self.checks, case, group.cotangent):
                 yield self.row_of(
                     group, name, k, status="error", reason="exception", exception=kind, message=words
                 )  # fmt: skip
@@ -180,13 +213,40 @@ class Run:
         mismatch = wrong_kind(got, want.v, self.kind)
         if mismatch:
             reason, words = mismatch
-            for k in range(len(group.cases)):
-                yield self.row_of(group, name, k, status="fail", reason=reason, message=words)
+            for k, case in enumerate(group.cases):
+                for check in [name, *self.counted([name], case, group.cotangent)]:
+                    yield self.row_of(group, check, k, status="fail", reason=reason, message=words)
             return
         ratio = ratios(got, want.v, want.full, form)
-        for k in range(len(group.cases)):
-            parts = (group.part(a, k) for a in (ratio, got, want.v, want.full))
+        for k, case in enumerate(group.cases):
+            parts = [group.part(a, k) for a in (ratio, got, want.v, want.full)]
             yield self.row_of(group, name, k, **self.verdict(group, name, k, *parts))
+            for check in self.counted([name], case, group.cotangent):
+                identity = self.row_of(group, check, k).id
+                yield self.row_of(group, check, k, **self.share(identity, *misrounded(parts[1], parts[2], self.dtype)))
+
+    def share(self, identity: str, count: int, judged: int) -> dict[str, Any]:
+        """What there is to say of so many misrounded results, beside the share that is recorded for the row."""
+        adapter, seen = self.adapter, {"got": f"{count} of {judged}"}
+        baseline = adapter.baseline or Baseline()
+        limit = baseline.shares.get(identity)
+        if limit is None and not (adapter.baseline and adapter.offers(self.implementation)):
+            return seen | {"status": "unsupported", "reason": "no share of misrounded results is recorded for it"}
+        if words := baseline.elsewhere(adapter.release):
+            return seen | {"status": "unsupported", "reason": words}
+        if limit is None:
+            words = "no share of misrounded results is recorded: benchmarks/misrounded.py does it"
+            return seen | {"status": "error", "reason": "baseline", "message": words}
+        if not judged:
+            words = "no result is a normal number: there is nothing to count"
+            return seen | {"status": "error", "reason": "unbounded", "message": words}
+        error = count / judged / limit
+        words = (
+            f"{100 * count / judged:.3g} % of {judged:,} results are not the nearest {self.dtype}, {error:.3g} times "
+        )
+        words += f"the recorded {100 * limit:.3g} %"
+        bad = {"status": "fail", "reason": MISROUNDED, "message": words} if error > 1 else {"status": "pass"}
+        return seen | bad | {"error": error, "want": f"{100 * limit:.3g} %"}
 
     def verdict(
         self, group: Group, name: str, k: int, ratio: Array, got: Array, want: Array, e: Array
@@ -224,20 +284,24 @@ class Run:
         return f"{seen}, but the reference is {want}: "
 
     def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> str:
-        """The sources of error that the bound at this element is mostly made of: those without which it would be
-        smallest."""
-        alone = next(
-            g for g in groups(self.op, self.dtype, (group.cases[k],), self.seed, self.direction)
-            if g.cotangent == group.cotangent
-        )  # fmt: skip
+        """The sources of error that the bound at this element is mostly made of."""
+        shares = self.shares(group.cases[k], group.cotangent, name, at)
+        largest = [source for source, share in shares.items() if share > 0.01][:2]
+        return f"most of it from {', '.join(largest)}" if largest else "from many sources"
+
+    def shares(self, case: Case, cotangent: str, name: str, at: tuple[int, ...]) -> dict[str, float]:
+        """By which share of it the bound at this element falls without each source of error, the largest first."""
+        alone = next(g for g in groups(self.op, self.dtype, (case,), self.seed, self.direction)
+                     if g.cotangent == cotangent)  # fmt: skip
 
         def bound(silent: str) -> float:
             return float(alone.part(self.expected(alone, silent)[name].full, 0)[at])
 
         whole = bound("")
-        drops = {source: whole - bound(source) for source in SOURCES}
-        largest = [s for s in sorted(drops, key=lambda s: -drops[s]) if drops[s] > 0.01 * whole][:2]
-        return f"most of it from {', '.join(largest)}" if largest else "from many sources"
+        if not 0 < whole < np.inf:
+            return {}
+        drops = {source: 1 - bound(source) / whole for source in SOURCES}
+        return {source: drops[source] for source in sorted(SOURCES, key=lambda source: -drops[source])}
 
     def message(self, row: Result, words: str) -> str:
         return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"
@@ -272,6 +336,10 @@ class InvariantRun(Run):
 
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
         return super().rows(tuple(case for case in cases if case.name in self.invariant.cases))
+
+    def counted(self, *_: Any) -> list[str]:
+        """A residual has no nearest number: it is 0."""
+        return []
 
     def why_unsupported(self, case: Case) -> str:
         if self.invariant.other and len(self.pair) == 1:
@@ -439,6 +507,7 @@ def stored_value(
 ) -> tuple[Tracked, ...]:  # fmt: skip
     """The outputs of the reference, as the implementation may store them."""
     refuse_flush_to_zero()
+    refuse_other_rounding()
     a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
     forward = road_of(op, implementation).forward or op.forward
     with np.errstate(all="ignore"):
@@ -472,6 +541,16 @@ def refuse_flush_to_zero() -> None:
         raise GradparityError(
             "flush-to-zero is on in this thread, so the reference would be wrong: switch it off "
             "(torch.set_flush_denormal(True) or a library built with -ffast-math may have switched it on)"
+        )
+
+
+def refuse_other_rounding(add: Callable[..., Array] = np.add) -> None:
+    """The rules, and what is exact without a long double, need float64 sums that are rounded once, to nearest even.
+    Where they are rounded in a register of 64 bits first, or in a mode set by somebody, one of these two is another."""
+    if add(1.0, np.array([2.0**-53, 2.0**-53 + 2.0**-75])).tolist() != [1.0, 1 + 2.0**-52]:
+        raise GradparityError(
+            "float64 sums are not rounded once to nearest in this thread, so no bound would hold: use a build for SSE2 "
+            "instead of x87, and the rounding mode to nearest"
         )
 
 

@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gradparity import catalogue, kill_matrix, mutation, plugin, report, results
+from gradparity import catalogue, kill_matrix, mutation, plugin, probe, report, results
 from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
@@ -252,6 +252,28 @@ def rows_lines(selection: Selection) -> Iterator[str]:
     return (row for item in items for row in item.rows)
 
 
+@cli.command(name="probe")
+@selecting
+def probe_(**options: Any) -> int:
+    """Show the narrowest precision that holds beside the one that is declared, and the findings.
+
+    Exit codes: 0 what is declared holds; 1 somewhere it does not; 2 the call was wrong.
+    """
+    selection = selection_of(options)
+    items = [item for item in catalogue.items(selection) if item.direction in COMPARED]
+    if not items:
+        raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
+    variables, adapters = catalogue.default_profile(item.adapter for item in items)
+    os.environ.update(variables)
+    known = plugin.Plan(selection, ()).known
+    holds = True
+    for item in items:
+        for trial in probe.trials(item, known) if item.adapter in adapters else ():
+            print(trial, flush=True)
+            holds = holds and trial.narrowest is not None
+    return CONFORMING if holds else NOT_CONFORMING
+
+
 @cli.command(name="snippet")
 @click.argument("identity")
 @click.option("--seed", type=int, default=0, metavar="N", help="the seed of the run")
@@ -293,7 +315,7 @@ def mutants(op: tuple[str, ...], dtype: tuple[str, ...], select: str, form: str)
     cells, wider, floors = gathered(
         sum(len(m.directions) for m in some) * len(dtypes + fused) + len(whole),
         mutation.matrix(some, dtypes),
-        mutation.matrix(some, fused, "B"),
+        mutation.matrix(some, fused, "B", counted=True),
         (mutation.floor(*place) for place in whole),
     )
     for line in FORMS[form](cells, wider, floors):

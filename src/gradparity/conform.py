@@ -8,8 +8,8 @@ from typing import Any
 
 from gradparity.adapter import Adapter, Implementation
 from gradparity.arithmetic import Precision
-from gradparity.catalogue import Item, Selection, adapters
-from gradparity.check import road_of
+from gradparity.catalogue import Item, Selection, adapters, find
+from gradparity.check import road_of, shares
 from gradparity.op import DIRECTIONS, GradparityError, Result, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
@@ -54,6 +54,19 @@ def assert_conforms(fn: Callable[..., Any], op: str, framework: str, **options: 
     for item in items_of(fn, op=op, framework=framework, **options):
         if words := failures(item, item.run()):
             raise AssertionError(words)
+
+
+def explain(result: Result, seed: int = 0) -> dict[str, float]:
+    """What the bound of a result of the catalogue is made of at its worst element: source of error -> by which share
+    the bound would fall without it, the largest first; empty where nothing or anything is allowed, and for a
+    share of misrounded results.
+
+    seed: that of the run.  Raises GradparityError if there is no such row.
+    """
+    item, case, name = find(result.id, seed)
+    if result.is_share:
+        return {}
+    return shares(item.op, item.implementation, item.adapter, item.dtype, case, name, result.at, seed)
 
 
 def failures(item: Item, results: Sequence[Result]) -> str:

@@ -13,12 +13,13 @@ beside another function of the same framework. What is `exact` is more than a bo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, wide
-from gradparity.op import FORMATS, Array, Arrays, Format, GradparityError
+from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked
+from gradparity.op import FORMATS, Array, Arrays, Format, GradparityError, wide
 
 
 class Subject:
@@ -67,7 +68,7 @@ def exactly(v: Any, form: Format) -> Any:
 
 
 def in_wide(dtype: str, y: Any) -> Any:
-    """What is said about numbers of the dtype is computed in the wide format, which rounds next to nothing."""
+    """What is said about numbers of the dtype is computed in the wide format: see unrounded."""
     if isinstance(y, Tracked):
         return Tracked(y.v, y.e, unrounded(dtype))
     if not isinstance(y, np.ndarray) or y.dtype != FORMATS[dtype].dtype:
@@ -81,4 +82,7 @@ def exact_in_wide(dtype: str, x: Array) -> Tracked:
 
 
 def unrounded(dtype: str) -> Arithmetic:
-    return Arithmetic(dtype, silent=EVERYTHING)
+    """The arithmetic of residuals. A longer format rounds next to nothing, which is charged; in one that is no longer
+    the residual of the framework is rounded as much as that of the reference."""
+    a = Arithmetic(dtype)
+    return replace(a, silent=EVERYTHING) if a.longer else a

@@ -23,7 +23,13 @@ first case. In 16 bits an implementation computes in float32 and rounds once, an
 FLOOR_MEANING = """\
 The smallest relative error 2^k u of every element that is caught, and k. In 16 bits the error is made before the one
 rounding, and less than u is seen where a result lies near to a midpoint."""
-WIDER = "Judged by class B, which lets every operation round to the dtype, these live too"
+CLASS_B = """\
+Class B lets every operation round to the dtype, and {within} cells that class A kills are within its bounds. Counting
+the results that are not the nearest number (`<check>.misrounded`, beside the share of the right implementation) kills
+{dead} of them."""
+STILL_LIVE = "These live"
+BY_SHARE = "These die by their share of misrounded results alone"
+BEYOND = "These too, which are within the bounds of class A"
 
 Line = list[str]
 Place = tuple[str, str]
@@ -102,11 +108,20 @@ def by_mutant(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"{name}: {', '.join(where)}"
 
 
-def only_wider(cells: Sequence[Cell], wider: Sequence[Cell]) -> list[str]:
-    """What lives by the bounds of class B and dies by those of class A."""
+def class_b(cells: Sequence[Cell], wider: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """What is within the bounds of class B: what lives, and what only the share of misrounded results kills."""
     killed = {(cell.mutant, cell.dtype, cell.direction) for cell in cells if cell.killers}
-    live = [cell for cell in wider if not cell.killers and (cell.mutant, cell.dtype, cell.direction) in killed]
-    return list(by_mutant(live))
+    in_a = {cell: (cell.mutant, cell.dtype, cell.direction) in killed for cell in wider}
+    return {
+        STILL_LIVE: [cell for cell in wider if in_a[cell] and not cell.killers],
+        BY_SHARE: [cell for cell in wider if in_a[cell] and cell.by_share_alone],
+        BEYOND: [cell for cell in wider if not in_a[cell] and cell.by_share_alone],
+    }
+
+
+def class_b_words(found: dict[str, list[Cell]]) -> str:
+    live, dead = len(found[STILL_LIVE]), len(found[BY_SHARE])
+    return CLASS_B.format(within=live + dead, dead=dead)
 
 
 # --- on a terminal
@@ -118,8 +133,12 @@ def text(cells: Sequence[Cell], wider: Sequence[Cell], floors: Sequence[Floor], 
         heads = two_heads(where, [op, f"({cases} cases)"], ["factor", "first"])
         yield from text_table([*heads, *matrix_lines(rows, where, brief)], width)
     yield from (*wrap(LEGEND, width), "")
-    if names := only_wider(cells, wider):
-        yield from (*wrap(f"{WIDER}:", width), *(f"  {name}" for name in names), "")
+    found = class_b(cells, wider)
+    if any(found.values()):
+        yield from (*wrap(class_b_words(found), width), "")
+    for words, some in found.items():
+        if some:
+            yield from (f"{words}:", *(f"  {name}" for name in by_mutant(some)), "")
     if floors:
         ks = ([*line, ""] for line in floor_lines(floors, lambda floor: str(floor.k)))
         yield from text_table([*two_heads(where, ["detection floor", ""], [""]), *ks], width)
@@ -159,7 +178,10 @@ def markdown(cells: Sequence[Cell], wider: Sequence[Cell], floors: Sequence[Floo
     yield from ("## What lives, and why", "")
     for proof, names in proofs(cells):
         yield from (f"Because {proof}:", "", *(f"- {name}" for name in names), "")
-    yield from ("## Class B", "", f"{WIDER}:", "", *(f"- {name}" for name in only_wider(cells, wider)), "")
+    found = class_b(cells, wider)
+    yield from ("## Class B", "", class_b_words(found), "")
+    for words, some in found.items():
+        yield from (f"{words}:", "", *(f"- {name}" for name in by_mutant(some)), "")
     yield from ("## Detection floor", "", FLOOR_MEANING, "")
     yield from markdown_table(["operation", *heads], floor_lines(floors, lambda f: f"{f.relative:.1e} ({f.k})"))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from gradparity.adapter import Fn, Implementation, first_match
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import Precision
 from gradparity.check import check
+from gradparity.misrounded import Baseline, allowed, sample
 from gradparity.op import COMPARED, FORMATS, GradparityError, Result, is_float, outputs
 from gradparity.reference import OPS
 
@@ -97,7 +98,8 @@ def each(change: Callable[[Any], Any], y: Any) -> Any:
 class Cell:
     """How a mutant fared in one dtype and direction: the rows that kill it, among so many cases.
 
-    factor: the largest error in units of the bound; infinite where there was nothing to compare
+    factor: the largest error in units of the bound, shares of misrounded results aside; infinite where there was
+        nothing to compare
     proof: why nothing can kill it here, if that is declared
     """
 
@@ -113,6 +115,11 @@ class Cell:
     def killed_by(self) -> int:
         """The number of cases that kill it."""
         return len({row.case for row in self.killers})
+
+    @property
+    def by_share_alone(self) -> bool:
+        """It dies, but no result is beyond its bound: too many are misrounded."""
+        return bool(self.killers) and all(row.is_share for row in self.killers)
 
     @property
     def first(self) -> Result | None:
@@ -133,24 +140,37 @@ class Cell:
         return words + (f"; but it is declared to live: {self.proof}" if self.proof else "")
 
 
-def judged(mutant: Mutant, dtype: str, direction: str, precision: str = "A") -> Cell:
-    """The mutant against every case of its operation. A bound that is infinite everywhere kills nothing."""
+def judged(mutant: Mutant, dtype: str, direction: str, precision: str = "A", counted: bool = False) -> Cell:
+    """The mutant against every case of its operation. A bound that is infinite everywhere kills nothing.
+
+    counted: the share of misrounded results is judged too, beside that of the right implementation."""
     op = OPS[mutant.op]
+    adapter = replace(NUMPY, baseline=baseline(mutant, dtype, direction) if counted else None)
     implementation = mutant.implementation(dtype, direction, precision)
-    rows = check(op, implementation, NUMPY, dtype, direction, explained=False)
+    rows = check(op, implementation, adapter, dtype, direction, explained=False)
     killers = tuple(row for row in rows if row.bad and row.reason != "unbounded")
-    factor = max(math.inf if math.isnan(row.error) else row.error for row in rows)
+    factor = max(math.inf if math.isnan(row.error) else row.error for row in rows if not row.is_share)
     return Cell(mutant, dtype, direction, len(op.cases), killers, factor, mutant.proof(dtype, direction))
 
 
-def matrix(mutants: Sequence[Mutant], dtypes: Sequence[str], precision: str = "A") -> Iterator[Cell]:
+def baseline(mutant: Mutant, dtype: str, direction: str) -> Baseline:
+    """What would be recorded for the mutant, had it no defect."""
+    op, sound = OPS[mutant.op], replace(mutant, value=None, vjp=None).implementation(dtype, direction)
+    cases = tuple(case for case in op.cases if case.name == op.counted)
+    rows = check(op, sound, replace(NUMPY, baseline=None), dtype, direction, cases)
+    return Baseline(shares={row.id: allowed([sample(row)]) for row in rows if row.is_share})
+
+
+def matrix(
+    mutants: Sequence[Mutant], dtypes: Sequence[str], precision: str = "A", counted: bool = False
+) -> Iterator[Cell]:
     """A cell for each mutant, dtype and direction, neighbours sharing their references."""
     for op in dict.fromkeys(mutant.op for mutant in mutants):
         for dtype in dtypes:
             for direction in COMPARED:
                 for mutant in mutants:
                     if mutant.op == op and direction in mutant.directions:
-                        yield judged(mutant, dtype, direction, precision)
+                        yield judged(mutant, dtype, direction, precision, counted)
 
 
 # --- the detection floor

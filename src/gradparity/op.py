@@ -55,6 +55,21 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
+# Whether long double is a longer IEEE format: x87's of 64 bits, or binary128. A pair of doubles is none.
+LONGER = int(np.finfo(np.longdouble).nmant) + 1 in (64, 113)
+ITSELF = "float64 itself, its own error added to the bounds"
+
+
+def wide(dtype: str) -> Any:
+    """The format that truth is computed in: long double for float64, where it is longer, and else float64."""
+    return np.longdouble if dtype == "float64" and LONGER else np.float64
+
+
+def truth_of_float64() -> str:
+    """What float64 is judged against, in words."""
+    return f"long double, {int(np.finfo(np.longdouble).nmant) + 1} bits" if LONGER else ITSELF
+
+
 def is_float(a: Any) -> bool:
     """True for floating-point values, bfloat16 (which NumPy calls kind V) among them."""
     return isinstance(a, float) or (isinstance(a, np.ndarray) and a.dtype in [f.dtype for f in FORMATS.values()])
@@ -126,6 +141,7 @@ class Op:
     batch_axis(params): the axis of every array, and of every output, along which cases are independent of one another
         and may be stacked; None where there is none
     invariants: what is true of it besides
+    counted: the case with so many results that in 16 bits the share of misrounded ones says something
     """
 
     name: str
@@ -138,6 +154,7 @@ class Op:
     roads: Mapping[str, Road] = field(default_factory=dict)
     batch_axis: Callable[[Mapping[str, Any]], int | None] = lambda params: 0
     invariants: tuple[Invariant, ...] = ()
+    counted: str = ""
 
     def checks(self, direction: str) -> list[str]:
         """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
@@ -145,13 +162,19 @@ class Op:
             return [join("value", output) for output in self.outputs]
         return [join(direction, argument) for argument in self.wrt]
 
-    def row_checks(self, case: Case, direction: str) -> list[str]:
-        """The same for one case, each cotangent but the default one named: vjp.<argument>.<cotangent>; and
-        invariant.<name> for those that name the case."""
+    def counted_checks(self, checks: Sequence[str], case: Case, dtype: str) -> list[str]:
+        """Where misrounded results are counted <check>.misrounded, for the case's default cotangent."""
+        counted = case.name == self.counted and FORMATS[dtype].bits < FORMATS["float32"].bits
+        return [join(check, MISROUNDED) for check in checks] if counted else []
+
+    def row_checks(self, case: Case, direction: str, dtype: str) -> list[str]:
+        """All checks of one case, each cotangent but the default one named: vjp.<argument>.<cotangent>; with
+        <check>.misrounded; and invariant.<name> for those that name the case."""
         if direction == "invariant":
             own = [i for i in self.invariants if case.name in i.cases]
             return [name for i in own for name in named(case, i.direction, [join("invariant", i.name)])]
-        return named(case, direction, self.checks(direction))
+        checks = self.checks(direction)
+        return named(case, direction, checks) + self.counted_checks(checks, case, dtype)
 
 
 def named(case: Case, direction: str, checks: Sequence[str]) -> list[str]:
@@ -163,6 +186,7 @@ COMPARED = ("value", "vjp")  # the directions in which a result is set beside th
 DIRECTIONS = (*COMPARED, "invariant")
 STATUSES = ("pass", "fail", "xfail", "xpass", "unsupported", "error")
 BAD = ("fail", "xpass", "error")
+MISROUNDED = "misrounded"  # the check of a share of results, not of each result
 
 
 def join(*parts: str) -> str:
@@ -206,6 +230,11 @@ class Result:
     @property
     def id(self) -> str:
         return "/".join((self.op, self.api, self.mode, self.device, self.dtype, self.case, self.check))
+
+    @property
+    def is_share(self) -> bool:
+        """True where the error is of the share of misrounded results, in units of what is recorded."""
+        return MISROUNDED in self.check.split(".")
 
     @property
     def bad(self) -> bool:

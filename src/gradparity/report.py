@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gradparity.op import Result
+from gradparity.op import ITSELF, Result
 from gradparity.results import Run
 
 COLUMNS = 6  # adapters side by side in 80 columns
@@ -30,7 +30,10 @@ def summary(run: Run, path: Path) -> RenderableType:
     parts += [Text(r.message, style="red") for r in bad[:SHOWN]]
     if len(bad) > SHOWN:
         parts.append(Text(f"... and {len(bad) - SHOWN} more in {path}"))
-    parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim"), Text()]
+    parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim")]
+    if run.header.get("truth", {}).get("float64") == ITSELF:
+        parts.append(Text(f"no long double is longer here: float64 is judged against {ITSELF}"))
+    parts.append(Text())
     return Group(*parts, verdict(run), Text(f"rows: {path}"))
 
 
@@ -70,7 +73,7 @@ def cell(rows: Sequence[Result]) -> Text:
     for status, sign in SIGNS.items():
         if counts[status]:
             text.append(f"{counts[status]} {sign}\n", style=STYLES.get(status, "dim"))
-    measured = [row for row in rows if not math.isnan(row.error) and row.status in ("pass", "fail")]
+    measured = [row for row in rows if row.status in ("pass", "fail") and not (math.isnan(row.error) or row.is_share)]
     if measured:
         worst = max(measured, key=lambda row: row.error)
         text.append(f"worst {short(worst.error)}\nulp {short(worst.ulp)}\n", style="dim")

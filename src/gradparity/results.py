@@ -23,14 +23,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from gradparity.op import GradparityError, Result
+from gradparity.op import GradparityError, Result, truth_of_float64
 
 SCHEMA = 1
 NUMBERS = ("error", "ulp")
 
 
 def header(selection: Mapping[str, Any], frameworks: Mapping[str, str], rows: int) -> dict[str, Any]:
-    """What the run is about: `subject` moves with the frameworks, `environment` is where they ran."""
+    """What the run is about: `subject` moves with the frameworks, `environment` is where they ran, and `truth` is what
+    float64 was judged against there; what is shorter is judged against float64."""
     return {
         "kind": "header",
         "schema": SCHEMA,
@@ -39,6 +40,7 @@ def header(selection: Mapping[str, Any], frameworks: Mapping[str, str], rows: in
         "selection": dict(selection),
         "planned": rows,
         "subject": {**frameworks, "numpy": np.__version__, "ml_dtypes": version("ml_dtypes")},
+        "truth": {"float64": truth_of_float64()},
         "environment": {
             "python": platform.python_version(),
             "os": platform.platform(),

@@ -6,6 +6,7 @@ import base64
 import inspect
 import textwrap
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from gradparity.adapter import Adapter, Implementation
 from gradparity.cases import groups
 from gradparity.check import check
-from gradparity.op import Array, Case, Op, Result
+from gradparity.op import MISROUNDED, Array, Case, Op, Result
 
 LONGEST_LIST = 64  # elements; beyond that an array is written packed
 LAYOUT_LINES = {"transposed": "np.array({}, order='F')", "strided": "np.repeat({}, 2, axis=-1)[..., ::2]"}
@@ -31,14 +32,14 @@ def snippet(op: Op, implementation: Implementation, adapter: Adapter, case: Case
     arrays = dict(group.arrays)
     if direction != "value":
         arrays["g"] = group.cotangents(value_of(op, implementation, group))
-    names = ", ".join(arrays)
     show = adapter.show
-    lines = ["import numpy as np", "from numpy import inf, nan", *filter(None, [show.get("import")]), ""]
+    lines = ["import numpy as np", "from numpy import inf, nan"]
+    lines += ["from ml_dtypes import bfloat16"] if row.dtype == "bfloat16" else []
+    lines += [*filter(None, [show.get("import")]), ""]
     lines += [f"{k} = {literal(v)}" for k, v in arrays.items()]
     if case.layout in LAYOUT_LINES:
         lines += [f"{k} = {LAYOUT_LINES[case.layout].format(k)}" for k in group.arrays]
-    targets = names if len(arrays) > 1 else f"{names},"
-    lines += [f"{targets} = [{show['tensor'].format('a')} for a in ({names},)]", ""]
+    lines += [f"{k} = {shown(show, 'tensor', str(v.dtype)).format(k)}" for k, v in arrays.items()] + [""]
     lines += call_lines(implementation, adapter, tuple(group.arrays), dict(group.params))
     lines += result_lines(op, implementation, adapter, direction, row, tuple(group.arrays), dict(group.params))
     return "\n".join(lines)
@@ -48,6 +49,11 @@ def what_is_asked(op: Op, row: Result, seed: int) -> str:
     invariant = next(i for i in op.invariants if row.check.split(".")[1] == i.name)
     words = f"f being {row.api}, this should be 0; to see it again: select '*/{row.case}/{row.check}', seed {seed}"
     return "\n".join(f"# {line}".rstrip() for line in [words, *inspect.getsource(invariant.residual).splitlines()])
+
+
+def shown(show: Mapping[str, str], what: str, dtype: str) -> str:
+    """How an array of this dtype becomes the framework's tensor, or a tensor an array."""
+    return show.get(f"{what} {dtype}", show.get(what, "np.asarray({})"))
 
 
 def wanted(cotangent: str, case: Case, row: Result) -> bool:
@@ -82,7 +88,7 @@ def smallest(
 
 def literal(a: Array) -> str:
     """An array as an expression that gives it back bit by bit."""
-    kind = f"np.{a.dtype.name}"
+    kind = a.dtype.name if a.dtype.name == "bfloat16" else f"np.{a.dtype.name}"
     if a.size <= LONGEST_LIST:
         return f"np.array({np.asarray(a).tolist()}, dtype={kind})" + (f".reshape({a.shape})" if not a.size else "")
     packed = base64.b64encode(zlib.compress(np.ascontiguousarray(a).tobytes(), 9)).decode()
@@ -118,20 +124,21 @@ def result_lines(
     arrays: tuple[str, ...], params: dict[str, Any],
 ) -> list[str]:  # fmt: skip
     """What computes the result, and prints it beside what it should be."""
-    names = ", ".join(arrays)
+    names, argument = ", ".join(arrays), row.check.removeprefix("vjp.").split(".")[0]
     if direction == "value":
-        k = op.checks("value").index(row.check)
+        k = op.checks("value").index(row.check.removesuffix(f".{MISROUNDED}"))
         lines, result = [adapter.show["value"].format(args=names)], f"y[{k}]" if len(op.outputs) > 1 else "y"
     elif implementation.vjp is not None:
         source, name = source_of(implementation.vjp)
         words = ", ".join([f"{k}={k}" for k in arrays] + [f"{k}={v!r}" for k, v in params.items()])
-        lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{op.wrt[0]}']"], "dx"
+        lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{argument}']"], "dx"
     else:
         first = "[0]" if len(op.outputs) > 1 else ""
         template = adapter.show["vjp"].replace("call({args})", "call({args})" + first)
-        lines, result = template.format(args=names, wrt=op.wrt[0]).splitlines(), "dx"
-    shown = adapter.show.get("array", "np.asarray({})").format(result)
-    lines.append(f"result = {shown}")
+        lines, result = template.format(args=names, wrt=argument).splitlines(), "dx"
+    lines.append(f"result = {shown(adapter.show, 'array', row.dtype).format(result)}")
+    if row.is_share:
+        return [*lines, f"print(result)  # not the nearest {row.dtype} to what is true: {row.got} elements"]
     if not row.at and row.reason in ("shape", "dtype", "missing", "exception"):
         return [*lines, "print(result.shape, result.dtype)"]
     return [*lines, f"print(result[{', '.join(map(str, row.at)) or '()'}])  # the reference is {row.want}"]

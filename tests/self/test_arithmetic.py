@@ -31,9 +31,8 @@ from gradparity.arithmetic import (
     fl,
     once,
     stationary,
-    wide,
 )
-from gradparity.op import FORMATS, GradparityError
+from gradparity.op import FORMATS, GradparityError, wide
 from gradparity.reference.sigmoid import sigmoid
 
 F16 = FORMATS["float16"]
@@ -883,7 +882,7 @@ NO_RULE = {
     "sort": np.sort,
     "product": np.prod,
     "power": lambda x: x**2,
-    "matmul": lambda x: x @ x,
+    "dot": lambda x: np.dot(x, x),
 }
 
 
@@ -926,3 +925,56 @@ def test_sigmoid_of_every_float16_is_within_its_bound() -> None:
         z = half(np.exp(-np.abs(x)))
         c = np.where(x >= 0, half(1 / half(1 + z)), half(z / half(1 + z)))
     assert (np.abs(c - y.v) <= y.full).all()
+
+
+# --- matrix products
+
+
+def accumulated_products(x: Any, y: Any, order: Any, fused: bool) -> Any:
+    """x @ y in float16, term by term in this order; fused: each product enters the sum unrounded."""
+    total = np.zeros((len(x), y.shape[1]), np.float16)
+    for i in order:
+        term = x[:, i, None].astype(np.float64) * y[None, i].astype(np.float64)
+        total = (total.astype(np.float64) + (term if fused else term.astype(np.float16))).astype(np.float16)
+    return total
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 40])
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_matrix_product_in_any_order(n: int, fused: bool) -> None:
+    a = Arithmetic("float16", Precision("C"))
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(20, n)).astype(np.float16), rng.normal(size=(n, 30)).astype(np.float16)
+    z = a.store(a(x) @ a(y))
+    np.testing.assert_array_equal(z.v, x.astype(np.float64) @ y.astype(np.float64))
+    orders = [range(n), range(n)[::-1], rng.permutation(n)]
+    worst = max((abs(accumulated_products(x, y, o, fused) - z.v) / z.full).max() for o in orders)
+    assert 0.05 < worst <= 1
+
+
+def test_a_matrix_product_of_moved_operands_moves_with_them() -> None:
+    a = Arithmetic("float32")
+    rng = np.random.default_rng(0)
+    x, y, dx, dy = (rng.normal(size=s).astype(np.float32) for s in ((5, 7), (7, 6), (5, 7), (7, 6)))
+    x64, y64, dx, dy = (v.astype(np.float64) for v in (x, y, 1e-3 * dx, 1e-3 * dy))
+    z = Tracked(x64, abs(dx), a) @ Tracked(y64, abs(dy), a)
+    assert (abs((x64 + dx) @ (y64 + dy) - z.v) <= z.full).all()
+    assert (z.full <= 1.01 * (abs(x64) @ abs(dy) + abs(dx) @ abs(y64) + abs(dx) @ abs(dy) + 1e-5)).all()
+
+
+def test_a_matrix_product_of_inputs_cut_to_10_bits_is_outside() -> None:
+    """As matrix units do that are asked for float32 and use fewer bits."""
+    a = Arithmetic("float32")
+    rng = np.random.default_rng(1)
+    x, y = (rng.normal(size=(16, 16)).astype(np.float32) for _ in range(2))
+    z = a.store(a(x) @ a(y))
+    cut = x.astype(np.float16).astype(np.float64) @ y.astype(np.float16).astype(np.float64)
+    assert (abs(cut - z.v) / z.full).max() > 10
+
+
+def test_a_matrix_product_that_overflows_within_is_unbounded() -> None:
+    a = Arithmetic("float16", Precision("C"))
+    x = np.array([[300.0, 300.0]], np.float16)
+    z = a.store(a(x) @ a(np.array([[300.0], [-300.0]], np.float16)))
+    assert z.v.tolist() == [[0.0]]
+    assert np.isinf(z.full).all()

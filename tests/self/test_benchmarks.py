@@ -123,7 +123,12 @@ def test_a_wrong_implementation_is_a_violation_on_every_seed(monkeypatch: pytest
     assert not right.violations
     assert 0 < right.largest[0] <= 1
     assert {words.partition(":")[0] for words in wrong.violations} == {"seed 0", "seed 1"}
-    rows = [row for case in OPS["softmax"].cases for d in DIRECTIONS for row in OPS["softmax"].row_checks(case, d)]
+    rows = [
+        row
+        for case in OPS["softmax"].cases
+        for d in DIRECTIONS
+        for row in OPS["softmax"].row_checks(case, d, "float64")
+    ]
     assert right.counts.total() == wrong.counts.total() == 2 * len(rows)
 
 

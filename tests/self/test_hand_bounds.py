@@ -6,7 +6,8 @@ BETWEEN and WIDER state and explain. An exact result of exact operands has no ro
 
 Notation: u one rounding, U one addition of a sum, `exp`, `log`, ... relative errors of library functions (2 k u),
 E_y the error of y. Each formula is derived in its docstring. Each gives two bounds: the upper one adds what underflow
-may cost at every step, `tiny`, what the reference's own format rounds away, `own`, and n U^2 for a sum.
+may cost at every step, `tiny` (twice that at an exponential), what the reference's own format rounds away, `own`, and
+n U^2 for a sum.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.arithmetic import Arithmetic, Precision, Tracked, fl, wide
+from gradparity.arithmetic import Arithmetic, Precision, Tracked, fl
 from gradparity.cases import Draw
-from gradparity.op import FORMATS, Array, Arrays, Case, Op, is_float, outputs
+from gradparity.op import FORMATS, Array, Arrays, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 
 KINDS = {
@@ -127,7 +128,7 @@ def softmax_parts(m: Model, x: Array) -> tuple[Array, Array, Array, Array, Array
 def softmax(m: Model, x: Array, axis: int) -> Array:
     """p_i = e_i / S: p_i (r_i + R + 2 u) / (1 - R)."""
     _, _, p, r, big_r = softmax_parts(m, x)
-    return p * (r + big_r + 2 * m.u) / (1 - big_r) + m.tiny
+    return p * (r + big_r + 2 * m.u) / (1 - big_r) + 2 * m.tiny
 
 
 def softmax_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
@@ -153,7 +154,7 @@ def log_softmax(m: Model, x: Array, axis: int = -1) -> Array:
 def log_softmax_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
     """g - p G, G = sum g, p = exp(y) from the stored y: E_p = p (e^E_y (1 + exp) - 1)."""
     p, big_g = softmax_parts(m, x)[2], g.sum(-1, keepdims=True)
-    ep = p * (np.expm1(ey) + m.exp * np.exp(ey)) + m.tiny
+    ep = p * (np.expm1(ey) + m.exp * np.exp(ey)) + 2 * m.tiny
     eg = m.sum(np.abs(g), g.sum(-1))[..., None]
     product = ep * (np.abs(big_g) + eg) + p * eg
     product = product + m.rounding(p * big_g, product)
@@ -173,7 +174,7 @@ def logsumexp_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
     d, _, p, _, _ = softmax_parts(m, x)
     z = d - np.log(np.exp(d).sum(-1, keepdims=True))
     ez = ey[..., None] + m.u * (np.abs(z) + ey[..., None])
-    return np.abs(g[..., None]) * (p * (np.expm1(ez) + m.exp * np.exp(ez) + m.u) + m.tiny) + m.tiny
+    return np.abs(g[..., None]) * (p * (np.expm1(ez) + m.exp * np.exp(ez) + m.u) + 2 * m.tiny) + m.tiny
 
 
 def cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:
@@ -197,7 +198,7 @@ def cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reducti
     count = len(t) if reduction == "mean" else 1
     c = np.abs(np.broadcast_to(g, len(t)))[:, None] / count
     ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * c
-    ep = p * (np.expm1(el) + m.exp * np.exp(el)) + m.tiny
+    ep = p * (np.expm1(el) + m.exp * np.exp(el)) + 2 * m.tiny
     gap = np.abs(p - (np.arange(x.shape[-1]) == t[:, None]))
     inner = ep + m.rounding(gap, ep)
     product = (c + ec) * inner + ec * gap
@@ -332,6 +333,64 @@ def log_sigmoid_vjp(m: Model, g: Array, ey: Array, x: Array) -> Array:
     return product + m.rounding(g / (1 + np.exp(x)), product) + m.tiny * (1 + np.abs(g))
 
 
+def binary_cross_entropy_with_logits(m: Model, x: Array, t: Array, pos_weight: Any, reduction: str) -> Array:
+    """max(x, 0) - x t + l, l = log1p(z), z = exp(-|x|): u |x t| + u |max(x, 0) - x t| + E_l + u |y|; with a weight
+    (1 - t) x - (1 + (P - 1) t) log_sigmoid(x), each factor rounded where it is no number of the format."""
+    if pos_weight is not None:
+        return weighted_rows(m, x, t, pos_weight, reduction)
+    z = np.exp(-np.abs(x))
+    el = z / (1 + z) * m.exp + m.log1p * np.log1p(z)
+    product = m.rounding(x * t)
+    e = product + m.rounding(np.maximum(x, 0) - x * t, product) + el
+    y = np.maximum(x, 0) - x * t + np.log1p(z)
+    return reduced(m, y, e + m.rounding(y, e) + 4 * m.tiny, reduction)
+
+
+def weight_of(m: Model, t: Array, p: Any) -> tuple[Array, Array]:
+    """1 + (P - 1) t, and its error."""
+    more = t.dtype.type(p) - 1
+    em = m.rounding(more)
+    et = em * t + m.rounding(more * t, em * t)
+    return 1 + more * t, et + m.rounding(1 + more * t, et)
+
+
+def weighted_rows(m: Model, x: Array, t: Array, p: Any, reduction: str) -> Array:
+    z = np.exp(-np.abs(x))
+    ls, els = np.minimum(x, 0) - np.log1p(z), log_sigmoid(m, x)
+    w, ew = weight_of(m, t, p)
+    one = m.rounding(1 - t)
+    left, right = one * np.abs(x), w * els + ew * (np.abs(ls) + els)
+    left, right = left + m.rounding((1 - t) * x, left), right + m.rounding(w * ls, right)
+    y = (1 - t) * x - w * ls
+    return reduced(m, y, left + right + m.rounding(y, left + right) + 5 * m.tiny, reduction)
+
+
+def binary_cross_entropy_with_logits_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, pos_weight: Any, reduction: str
+) -> Array:
+    """c (sigmoid(x) - t), q = sigmoid(-|x|): E_q + u |q - t|, or E_q + u (1 - t) + u |1 - t - q| where x >= 0; with a
+    weight c (1 - t) - c (1 + (P - 1) t) sigmoid(-x), product by product."""
+    count = len(x) if reduction == "mean" else 1
+    c = np.broadcast_to(g, x.shape) / count
+    ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c)
+    one = m.rounding(1 - t)
+    if pos_weight is None:
+        eq, q = sigmoid(m, -np.abs(x)), 1 / (1 + np.exp(np.abs(x)))
+        gap = np.where(x >= 0, 1 - t - q, q - t)
+        inner = eq + one * (x > -m.inner.tiny)  # a subnormal x may be read as 0
+        inner = inner + m.rounding(gap, inner)
+        product = (np.abs(c) + ec) * inner + ec * np.abs(gap)
+        return product + m.rounding(c * gap, product) + 2 * m.tiny * (1 + np.abs(c))
+    s, es = 1 / (1 + np.exp(x)), sigmoid(m, -x)
+    w, ew = weight_of(m, t, pos_weight)
+    left, heavy = (np.abs(c) + ec) * one + ec * (1 - t), (np.abs(c) + ec) * ew + ec * w
+    left, heavy = left + m.rounding(c * (1 - t), left), heavy + m.rounding(c * w, heavy)
+    right = (np.abs(c) * w + heavy) * es + heavy * s
+    right = right + m.rounding(c * w * s, right)
+    dx = c * (1 - t) - c * w * s
+    return left + right + m.rounding(dx, left + right) + 3 * m.tiny * (1 + np.abs(c))
+
+
 def hinge(m: Model, x: Array, t: Array) -> Array:
     """t x is exact, 1 - t x one rounding of an exact number; nothing where it is cut."""
     return np.where(1 - t * x > 0, m.rounding(1 - t * x), 0.0)
@@ -429,6 +488,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "hinge": (hinge, hinge_vjp),
     "squared_hinge": (squared_hinge, squared_hinge_vjp),
     "ragged_centroid": (ragged_centroid, ragged_centroid_vjp),
+    "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 

@@ -4,7 +4,8 @@ The witness is the reference in plain NumPy, in the dtype under test; in 16 bits
 (class A). Over the cases in which anything is rounded, the median of the worst error / bound is 0.09 to 0.98 in float64
 and float32, and 1 in 16 bits, where rounding the output is nearly all that is allowed. Lowest is the gradient of the
 ragged centroid loss, 0.04 and 0.02: it allows the errors of all members of a class to add up, and they do not. The
-gradient of the hinge rounds nothing: its bound is 0, and there is nothing to come near to.
+gradient of the hinge rounds nothing: its bound is 0, and there is nothing to come near to. Where no long double is
+longer the witness of float64 is the reference itself, bit by bit: no witness.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import Precision
 from gradparity.cases import groups
 from gradparity.check import check, expected
-from gradparity.op import COMPARED, FORMATS, Case, Op, is_float, outputs
+from gradparity.op import COMPARED, FORMATS, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 
 NEAR = 1e-2
 # Nothing is rounded: g, -g or 0; only a subnormal g may be lost.
 EXACT = {("hinge", "vjp")}
+DTYPES = [dtype for dtype, form in FORMATS.items() if np.finfo(wide(dtype)).nmant + 1 > form.bits]
 
 
 def computed_in(y: Any) -> Any:
@@ -58,14 +60,14 @@ def is_rounded(op: Op, case: Case, dtype: str, direction: str) -> bool:
 
 def worst_of_each_case(op: Op, implementation: Implementation, dtype: str, direction: str) -> list[float]:
     """Of the cases in which anything is rounded; all cases must pass."""
-    rows = check(op, implementation, ADAPTERS[0], dtype, direction, small(op))
+    rows = [r for r in check(op, implementation, ADAPTERS[0], dtype, direction, small(op)) if not r.is_share]
     assert [row.message for row in rows if row.status != "pass"] == []
     names = [case.name for case in small(op) if is_rounded(op, case, dtype, direction)]
     return [max(row.error for row in rows if row.case == name) for name in names]
 
 
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
-@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("direction", COMPARED)
 def test_an_honest_implementation_comes_near_its_bound(op: Op, dtype: str, direction: str) -> None:
     """And within it, in every case."""

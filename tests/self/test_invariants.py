@@ -12,9 +12,10 @@ import pytest
 
 from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS
-from gradparity.arithmetic import EVERYTHING, Arithmetic, Tracked, wide
+from gradparity.arithmetic import EVERYTHING, Arithmetic, Tracked
 from gradparity.check import check, reference_subject
 from gradparity.invariant import Subject, exact_in_wide, exactly
+from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
@@ -32,7 +33,7 @@ from gradparity.mutants.softmax_family import (
     via_logsumexp,
 )
 from gradparity.mutation import Defect, Mutant
-from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs
+from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs, wide
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
@@ -271,6 +272,8 @@ BY_PLACE, DENTED = result(by_place), result(dented)
 HALF_OF_X = arguments(lambda kw: {"x": kw["x"] / 2})
 HALF_OF_LARGE_X = arguments(lambda kw: {"x": np.where(kw["x"] > 100, kw["x"] / 2, kw["x"])})
 LABELS_IGNORED = arguments(lambda kw: {"t": np.abs(kw["t"])})
+TARGET_1 = arguments(lambda kw: {"t": 0 * kw["t"] + 1})
+BCE = "binary_cross_entropy_with_logits"
 LABEL_0 = arguments(lambda kw: {"t": 0 * kw["t"]})
 
 
@@ -356,6 +359,19 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
     ("squared_hinge", "no-loss-no-gradient"): (
         "above-kink", instead(lambda g, y, x, t: {"x": -2 * g * t * margin(x, t)}),
     ),
+    **{(BCE, name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("permutation", "scale-1", BY_PLACE),
+        ("mirrored", "scale-1", TARGET_1),
+        ("both-targets", "scale-1", SCALED),
+        ("linear-in-target", "soft-scale-1", arguments(lambda kw: {"t": np.square(kw["t"])})),
+        ("weighs-positives", "pos-weight-3-scale-1", arguments(lambda kw: {"pos_weight": None})),
+        ("two-classes", "scale-1", HALF_OF_X),
+        ("negative-log-sigmoid", "scale-1", HALF_OF_X),
+        ("reduction-of-rows", "mean-pos-weight-3", result(by_total_weight)),
+        ("gradient-of-both-targets", "scale-1", SCALED),
+        ("gradient-for-targets", "soft-scale-10", NEGATED),
+    )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),
     ("ragged_centroid", "translation"): ("coarse", instead(centroid_loss(centre=lambda p: 0 * p.mean(axis=0)))),

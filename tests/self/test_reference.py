@@ -8,22 +8,23 @@ allows each of them in float64, or by a stated part of it where they are carried
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradparity.arithmetic import Arithmetic, Tracked, wide
+from gradparity.arithmetic import Arithmetic, Tracked
 from gradparity.cases import COTANGENTS, Draw
-from gradparity.op import Array, Arrays, Case, Op, is_float, outputs
+from gradparity.check import tracked
+from gradparity.op import LONGER, Array, Arrays, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 from gradparity.reference.ragged_centroid import ragged
 
 A = Arithmetic("float64")
-LONG = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant  # long double is longer than float64 here
 # What a long double computation may miss, in units of the bound of the same computation in float64: its unit roundoff
 # is 2^11 times smaller, which leaves a factor of 32 for another order of operations.
-PART = 2.0**-6 if LONG else 4.0
+PART = 2.0**-6 if LONGER else 4.0
 
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 
@@ -94,8 +95,8 @@ SMOOTH = [pytest.param(op, case, id=f"{op.name}/{case.name}") for op in OPS.valu
 # At least so many cases of each op: a rule that excluded everything would show here.
 COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
-    "weighted_cross_entropy": 40,
-    "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11, "ragged_centroid": 20,
+    "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
+    "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -109,6 +110,7 @@ LEFT_OUT = {
     "hinge": {"large", "empty", "non-finite", "kink"},
     "squared_hinge": {"large", "empty", "non-finite"},
     "ragged_centroid": {"large", "empty"},
+    "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
 }
 
 
@@ -125,9 +127,9 @@ STEP = 2.0**-150  # a power of two: the division by it is exact; its square, the
 
 def complex_step(op: Op, g: Array, arrays: Arrays, params: Mapping[str, Any], name: str, kind: Any) -> Array:
     """sum_k g_k dy_k / dx_i = Im(sum_k g_k y_k(x + i h e_i)) / h, one coordinate at a time: no difference is taken,
-    so nothing cancels."""
+    so nothing cancels. The other arguments are real numbers of the same precision."""
     x = arrays[name]
-    others = as_kind(arrays, lambda v: v.astype(np.finfo(kind).dtype))
+    others = as_kind(arrays, lambda v: v.astype(kind).real)
     d = np.zeros(x.shape, np.longdouble)
     for i in np.ndindex(x.shape):
         moved = x.astype(kind)
@@ -182,6 +184,7 @@ DIFFERENCED = {
     "hinge": ("scale-1", "below-kink", "above-kink"),
     "squared_hinge": ("scale-1", "below-kink", "above-kink"),
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
+    "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
 }
 
 
@@ -327,6 +330,14 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     "log_sigmoid of -1000": ("log_sigmoid", {"x": [-1000.0]}, {}, [-1000]),
     "hinge": ("hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
               [0, 0, 0.5, 1, 2, 1.5, 0]),
+    **{f"binary cross-entropy, {how}": ("binary_cross_entropy_with_logits", {"x": [LOG3, LOG3, 0], "t": [1, 0, 0.5]},
+                                        {"pos_weight": p, "reduction": how}, want)
+       for how, p, want in (("none", None, [2 * LOG2 - LOG3, 2 * LOG2, LOG2]), ("sum", None, 5 * LOG2 - LOG3),
+                            ("mean", 2.0, (15 * LOG2 / 2 - 2 * LOG3) / 3))},
+    "binary cross-entropy far out": (
+        "binary_cross_entropy_with_logits", {"x": [-1000, 1000, 1000], "t": [1, 0, 1]},
+        {"pos_weight": None, "reduction": "none"}, [1000, 1000, np.exp(L(-1000))],
+    ),
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip
@@ -376,9 +387,25 @@ def test_one_function_is_another() -> None:
     assert_agree(lp, A(pairs) - np.expand_dims(lse, -1))
 
 
+@pytest.mark.parametrize(
+    ("op", "road"), [pytest.param(op, road, id=f"{op.name}/{road}") for op in OPS.values() for road in op.roads]
+)
+def test_a_road_leads_to_the_same_place(op: Op, road: str) -> None:
+    """Value and gradients of another formula are those of the operation, in every case that has a gradient."""
+    taken = op.roads[road]
+    other = replace(op, forward=taken.forward or op.forward, vjp=taken.vjp or op.vjp)
+    for case in smooth_cases(op):
+        arrays, params = drawn(op, case), tracked(A, case.params)
+        want = tracked_value(op, arrays, params)
+        assert_agree(tracked_value(other, arrays, params), want)
+        g = cotangent(op, case, want.shape)
+        for k, dx in tracked_vjp(op, g, arrays, params).items():
+            assert_agree(tracked_vjp(other, g, arrays, params)[k], dx)
+
+
 def assert_agree(a: Tracked, b: Tracked) -> None:
     """Two truths, each known to a part of its own bound."""
-    assert (np.abs(a.v - b.v) <= PART * (a.full + b.full)).all()
+    assert (np.abs(a.v - b.v) <= PART * (a.full + b.full).astype(a.v.dtype)).all()
 
 
 def test_a_common_shift_changes_nothing() -> None:

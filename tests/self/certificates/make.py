@@ -171,6 +171,12 @@ def log_sigmoid(x: Array) -> Array:
     return np.log(sigmoid(x))
 
 
+def binary_cross_entropy_with_logits(x: Array, t: Array, pos_weight: float | None, reduction: str) -> Array:
+    """1 - sigmoid(x) is written sigmoid(-x): no number of bits holds it where x is 1e30."""
+    p = 1 if pos_weight is None else pos_weight
+    return reduced(-(p * t * np.log(sigmoid(x)) + (1 - t) * np.log(sigmoid(-x))), reduction)
+
+
 def hinge(x: Array, t: Array) -> Array:
     return each(positive, 1 - t * x)
 
@@ -343,6 +349,37 @@ SIGMOID = (
 )  # fmt: skip
 
 
+def with_targets(make: Any, *arguments: Any) -> Any:
+    """Logits with a target between 0 and 1 for each, every fourth of them 0, every fourth 1."""
+
+    def arrays(draw: Draw) -> Arrays:
+        x = make(draw, *arguments)
+        t = draw.integers("t", x.shape, 2**20, 1) / 2**20
+        t[::4], t[1::4] = 0, 1
+        return {"x": x, "t": draw.quantised(t)}
+
+    return arrays
+
+
+def on_line(draw: Draw, start: float, stop: float) -> Array:
+    return draw.quantised(np.linspace(start, stop, 8))
+
+
+TARGETED = {
+    **{f"scale-{s:g}-{take}": (normal, (8,), s) for take in "ab"
+       for s in (1e-10, 0.001, 0.03, 0.3, 1, 3, 10, 20, 30, 60, 100, 1e3, 1e4)},
+    **{f"line-{k}": (on_line, *ends) for k, ends in enumerate(LINES)},
+    **{f"subnormal-{take}": (subnormal_rows, 8) for take in "ab"},
+}  # fmt: skip
+WITH_LOGITS = (
+    *(Case(name, with_targets(*make), {"pos_weight": None, "reduction": "none"}) for name, make in TARGETED.items()),
+    *(Case(f"pos-weight-{p:g}-{name}", with_targets(*make), {"pos_weight": p, "reduction": "none"})
+      for p in (3.0, 0.3) for name, make in TARGETED.items() if name.startswith("scale")),
+    *(Case(f"{reduction}-{weight}", with_targets(normal, (n,), 3.0), {"pos_weight": p, "reduction": reduction})
+      for reduction, n in (("sum", 5), ("mean", 7)) for weight, p in (("unweighted", None), ("pos-weight-3", 3.0))),
+)  # fmt: skip
+
+
 def at(*margins: float) -> Any:
     """Both labels at each of these margins t x."""
     t = np.repeat([1.0, -1.0], len(margins))
@@ -442,6 +479,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "hinge": (hinge, HINGE),
     "squared_hinge": (squared_hinge, HINGE),
     "ragged_centroid": (ragged_centroid, RAGGED),
+    "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
 }
 
 

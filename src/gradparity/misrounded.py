@@ -1,0 +1,102 @@
+"""The share of results that are not the nearest number of a 16-bit dtype, and what was recorded of it.
+
+A bound that lets every operation round to 16 bits (class B) lets pass an exponential that is wrong by 1e-3. The number
+of results that are not the correctly rounded truth gives it away: a systematic error moves many of them, each by one
+unit in the last place. What share an implementation has is a fact about it that no analysis gives, so it is recorded,
+by benchmarks/misrounded.py, with the version it was seen in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from gradparity.arithmetic import fl, size
+from gradparity.op import FORMATS, Array, GradparityError, Result
+
+SIGMAS = 5
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The largest share that a row may have, by row identity, as recorded with this version of the framework, on this
+    kind of processor, in this file. No version, no processor: whatever it is."""
+
+    version: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    path: Path = Path()
+    processor: str = ""
+
+    def elsewhere(self, version: str) -> str:
+        """What it was recorded with and on, if that is not this; kernels are other ones where vectors are wider."""
+        if self.version in ("", version) and self.processor in ("", processor()):
+            return ""
+        return (
+            f"recorded with {self.version} on {self.processor or 'any processor'}, this is {version} on {processor()}"
+        )
+
+    def write(self) -> None:
+        record = {"version": self.version, "processor": self.processor, "shares": self.shares}
+        self.path.write_text(json.dumps(record, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@cache
+def processor() -> str:
+    """The architecture, and the widest vectors that NumPy found: what vectorised libraries choose their code by."""
+    name = "numpy._core._multiarray_umath" if hasattr(np, "_core") else "numpy.core._multiarray_umath"
+    found = importlib.import_module(name).__cpu_features__
+    widest = next((feature for feature in ("AVX512F", "AVX2", "SVE", "ASIMD") if found.get(feature)), "no vectors")
+    return f"{platform.machine()} {widest}"
+
+
+def recorded(adapter_file: str) -> Baseline:
+    """What stands beside an adapter module; nothing if there is no such file, and then no row of it can pass."""
+    path = Path(adapter_file).with_suffix(".misrounded.json")
+    if not path.exists():
+        return Baseline(path=path)
+    try:
+        found = Baseline(**json.loads(path.read_text(encoding="utf-8")), path=path)
+    except (ValueError, TypeError) as error:
+        raise GradparityError(f"{path} is no record of shares, benchmarks/misrounded.py writes it: {error}") from None
+    if wrong := [name for name, share in found.shares.items() if not 0 < share < 1]:
+        raise GradparityError(f"{path}: the share of {wrong[0]} is not between 0 and 1")
+    return found
+
+
+def misrounded(got: Array, want: Array, dtype: str) -> tuple[int, int]:
+    """How many are not the nearest number of the dtype to `want`, and how many were looked at: where that is a normal
+    number, so neither 0, which may be exact, nor subnormal, which may be flushed, nor infinite or NaN."""
+    form = FORMATS[dtype]
+    with np.errstate(all="ignore"):
+        nearest = fl(want, form)
+        judged = (size(nearest) >= form.tiny) & (size(nearest) <= form.max)
+        return int(np.sum(judged & (got.astype(nearest.dtype) != nearest))), int(np.sum(judged))
+
+
+def sample(row: Result) -> tuple[int, int]:
+    """The same of a row that was counted, whether its share is recorded or not."""
+    count, judged = map(int, row.got.split(" of "))
+    return count, judged
+
+
+def allowed(samples: Sequence[tuple[int, int]]) -> float:
+    """A share that another sample will not exceed: (misrounded, looked at) for each seed -> the largest share seen, and
+    5 standard deviations.
+
+    Were the results independent, the deviation of a share p of n would be that of the binomial distribution,
+    sqrt(p (1 - p) / n); p as estimated by (k + 1) / (N + 1) of all samples, so that it is not 0. The results of one row
+    of a softmax share their sum and move together: where the seeds vary more, it is that.
+    """
+    shares = [k / n for k, n in samples]
+    p = (sum(k for k, _ in samples) + 1) / (sum(n for _, n in samples) + 1)
+    binomial = math.sqrt(p * (1 - p) / min(n for _, n in samples))
+    return max(shares) + SIGMAS * max(binomial, statistics.stdev(shares) if len(shares) > 1 else 0.0)
