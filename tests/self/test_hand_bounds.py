@@ -209,13 +209,13 @@ def sigmoid(m: Model, x: Array) -> Array:
     """1 / (1 + z), z = exp(-|x|), or z / (1 + z): d log s / d log z is 1 - s up to its sign, so s ((1 - s) exp + u for
     1 + z + 2 u for the division); exactly 1 where z is 0."""
     s, z = 1 / (1 + np.exp(-x)), np.exp(-np.abs(x))
-    return s * ((1 - s) * m.exp + 3 * m.u * (z > 0)) + m.tiny
+    return s * ((1 - s) * m.exp + 3 * m.u * (z > 0)) + 2 * m.tiny
 
 
 def sigmoid_vjp(m: Model, g: Array, ey: Array, x: Array) -> Array:
     """g s (1 - s) from the stored s: s (1 - s) moves by E_s |1 - 2 s| + E_s^2; three roundings."""
     s = 1 / (1 + np.exp(-x))
-    return np.abs(g) * (ey * np.abs(1 - 2 * s) + ey**2 + 3 * m.u * (s * (1 - s) + ey)) + m.tiny * (1 + np.abs(g))
+    return np.abs(g) * (ey * np.abs(1 - 2 * s) + ey**2 + 3 * m.u * (s * (1 - s) + ey)) + 2 * m.tiny * (1 + np.abs(g))
 
 
 def log_sigmoid(m: Model, x: Array) -> Array:
