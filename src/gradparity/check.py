@@ -82,20 +82,19 @@ def runs(
     ]  # fmt: skip
 
 
-def shares(
+def contributions(
     op: Op, implementation: Implementation, adapter: Adapter, dtype: str, case: Case, name: str, at: tuple[int, ...],
     seed: int = 0,
 ) -> dict[str, float]:  # fmt: skip
-    """What the bound of the check `name` of this case is made of at one element: see Run.shares."""
+    """What the bound of the check `name` of this case is made of at one element: see Run.contributions."""
+    direction = name.partition(".")[0]
     ((uniform, _),) = implementation.by_precision(dtype, (case,))
-    for run in runs(op, uniform, adapter, dtype, name.split(".", maxsplit=1)[0], seed):
+    for run in runs(op, uniform, adapter, dtype, direction, seed):
         for check_name in run.checks:
             for cotangent in case.cotangents:
                 if name == join(check_name, "" if cotangent == case.cotangents[0] else cotangent):
-                    return run.shares(case, cotangent, check_name, at)
-    raise GradparityError(
-        nearest(name, op.row_checks(case, name.split(".", maxsplit=1)[0], dtype), f"check of {op.name}")
-    )
+                    return run.contributions(case, cotangent, check_name, at)
+    raise GradparityError(nearest(name, op.row_checks(case, direction, dtype), f"check of {op.name}"))
 
 
 SECONDS: dict[str, float] = defaultdict(float)  # where the time of this process went: reference, framework
@@ -285,11 +284,11 @@ class Run:
 
     def explain(self, group: Group, name: str, k: int, at: tuple[int, ...]) -> str:
         """The sources of error that the bound at this element is mostly made of."""
-        shares = self.shares(group.cases[k], group.cotangent, name, at)
-        largest = [source for source, share in shares.items() if share > 0.01][:2]
+        parts = self.contributions(group.cases[k], group.cotangent, name, at)
+        largest = [source for source, part in parts.items() if part > 0.01][:2]
         return f"most of it from {', '.join(largest)}" if largest else "from many sources"
 
-    def shares(self, case: Case, cotangent: str, name: str, at: tuple[int, ...]) -> dict[str, float]:
+    def contributions(self, case: Case, cotangent: str, name: str, at: tuple[int, ...]) -> dict[str, float]:
         """By which share of it the bound at this element falls without each source of error, the largest first."""
         alone = next(g for g in groups(self.op, self.dtype, (case,), self.seed, self.direction)
                      if g.cotangent == cotangent)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line: run, list, snippet, mutants."""
+"""The command line: run, list, probe, snippet, mutants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,7 +22,7 @@ from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
 from gradparity.mutants import MUTANTS
-from gradparity.op import COMPARED, FORMATS, GradparityError, Op, nearest
+from gradparity.op import COMPARED, DIRECTIONS, FORMATS, GradparityError, Op, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
@@ -47,6 +47,14 @@ def main() -> None:
 def refuse(words: str) -> NoReturn:
     print(f"gradparity: {words}", file=sys.stderr)
     sys.exit(WRONG_CALL)
+
+
+def selected(selection: Selection, directions: Sequence[str] = DIRECTIONS) -> list[Item]:
+    """The items of a selection. Raises GradparityError if there is none."""
+    items = [item for item in catalogue.items(selection) if item.direction in directions]
+    if not items:
+        raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
+    return items
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
@@ -89,9 +97,7 @@ def run(workers: str, output: str, known_failures: tuple[str, ...], **options: A
     selection = selection_of(options)
     if workers != "auto" and not (workers.isdigit() and int(workers)):
         raise GradparityError(f"-n takes auto or a number of processes from 1, not {workers!r}")
-    items = catalogue.items(selection)
-    if not items:
-        raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
+    items = selected(selection)
     plugin.Plan(selection, tuple(map(Path, known_failures))).known  # noqa: B018  # a typo in them is found here
     planned = sum(len(item.rows) for item in items)
     console = Console(highlight=False, soft_wrap=False)
@@ -246,10 +252,7 @@ def cases_lines(selection: Selection) -> Iterator[str]:
 
 
 def rows_lines(selection: Selection) -> Iterator[str]:
-    items: list[Item] = catalogue.items(selection)
-    if not items:
-        raise GradparityError("nothing selected: no row matches all of these options")
-    return (row for item in items for row in item.rows)
+    return (row for item in selected(selection) for row in item.rows)
 
 
 @cli.command(name="probe")
@@ -260,15 +263,16 @@ def probe_(**options: Any) -> int:
     Exit codes: 0 what is declared holds; 1 somewhere it does not; 2 the call was wrong.
     """
     selection = selection_of(options)
-    items = [item for item in catalogue.items(selection) if item.direction in COMPARED]
-    if not items:
-        raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
-    variables, adapters = catalogue.default_profile(item.adapter for item in items)
+    items = selected(selection, COMPARED)
+    (variables, _), *others = catalogue.profiles(item.adapter for item in items)
+    if others:
+        apart = ", ".join(adapter.name for _, adapters in others for adapter in adapters)
+        raise GradparityError(f"a process of its own is needed for {apart}: name one framework or mode at a time")
     os.environ.update(variables)
     known = plugin.Plan(selection, ()).known
     holds = True
     for item in items:
-        for trial in probe.trials(item, known) if item.adapter in adapters else ():
+        for trial in probe.trials(item, known):
             print(trial, flush=True)
             holds = holds and trial.narrowest is not None
     return CONFORMING if holds else NOT_CONFORMING

@@ -9,8 +9,8 @@ from typing import Any
 from gradparity.adapter import Adapter, Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection, adapters, find
-from gradparity.check import road_of, shares
-from gradparity.op import DIRECTIONS, GradparityError, Result, nearest
+from gradparity.check import contributions, road_of
+from gradparity.op import DIRECTIONS, GradparityError, Result, nearest, worst_first
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
@@ -66,12 +66,12 @@ def explain(result: Result, seed: int = 0) -> dict[str, float]:
     item, case, name = find(result.id, seed)
     if result.is_share:
         return {}
-    return shares(item.op, item.implementation, item.adapter, item.dtype, case, name, result.at, seed)
+    return contributions(item.op, item.implementation, item.adapter, item.dtype, case, name, result.at, seed)
 
 
 def failures(item: Item, results: Sequence[Result]) -> str:
     """The messages of what is bad, the worst first, and a program that shows the first of them; "" if nothing is."""
-    bad = sorted((r for r in results if r.bad), key=lambda r: -r.error if r.error == r.error else float("-inf"))
+    bad = worst_first(r for r in results if r.bad)
     if not bad:
         return ""
     words = [r.message for r in bad[:MOST_MESSAGES]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -243,6 +243,11 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         return {"id": self.id, **asdict(self)}
+
+
+def worst_first(rows: Iterable[Result]) -> list[Result]:
+    """By their errors; what has none comes last."""
+    return sorted(rows, key=lambda row: -math.inf if math.isnan(row.error) else row.error, reverse=True)
 
 
 def nearest(name: str, valid: Sequence[str], what: str) -> str:

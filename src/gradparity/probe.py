@@ -10,7 +10,7 @@ from gradparity.arithmetic import CLASSES, Precision
 from gradparity.catalogue import Item
 from gradparity.check import check
 from gradparity.known_failures import KnownFailure, judged
-from gradparity.op import FORMATS, Case, Result
+from gradparity.op import FORMATS, Case, Result, worst_first
 
 
 def ladder(dtype: str) -> list[Precision]:
@@ -36,16 +36,15 @@ class Trial:
     @property
     def verdict(self) -> str:
         if self.narrowest is None:
-            first = max(self.bad, key=lambda row: row.error == row.error and row.error)
+            first = worst_first(self.bad)[0]
             return f"{self.declared} does not hold in {len(self.bad)} rows: {first.message or first.id}"
         if self.narrowest != replace(self.declared, finding=""):
             return f"{self.declared} is declared, {self.narrowest} holds too"
         return f"{self.declared} holds, and nothing narrower"
 
     def __str__(self) -> str:
-        some = (
-            "" if len(self.cases) == len(self.item.cases) else f" ({len(self.cases)} of {len(self.item.cases)} cases)"
-        )
+        tried, whole = len(self.cases), len(self.item.cases)
+        some = f" ({tried} of {whole} cases)" if tried < whole else ""
         finding = f"\n    finding: {self.declared.finding}" if self.declared.finding else ""
         return f"{self.item.id}{some}: {self.verdict}{finding}"
 

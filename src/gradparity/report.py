@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gradparity.op import ITSELF, Result
+from gradparity.op import ITSELF, Result, worst_first
 from gradparity.results import Run
 
 COLUMNS = 6  # adapters side by side in 80 columns
@@ -26,7 +26,7 @@ Cells = Mapping[tuple[str, str], Sequence[Result]]
 def summary(run: Run, path: Path) -> RenderableType:
     """Tables, what is bad, where the time went, and the verdict in one line."""
     parts: list[RenderableType] = [*tables(run.rows), Text()]
-    bad = sorted((r for r in run.rows if r.bad), key=lambda r: -r.error if r.error == r.error else -math.inf)
+    bad = worst_first(r for r in run.rows if r.bad)
     parts += [Text(r.message, style="red") for r in bad[:SHOWN]]
     if len(bad) > SHOWN:
         parts.append(Text(f"... and {len(bad) - SHOWN} more in {path}"))
