@@ -161,6 +161,8 @@ NAN = float("nan")
 F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
 F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
+LOSSES = "the losses are rounded to 16 bits before tf.reduce_sum or tf.reduce_mean adds them up"
+SMOOTHED = "the API does not smooth: the smoothed targets are rounded to 16 bits before it sees them"
 BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in float32"
 TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place in bfloat16"
 # a quotient of polynomials, up to 5.7 units in the last place off; the other frameworks divide by 1 + exp(-x)
@@ -198,7 +200,9 @@ IMPLEMENTATIONS = (
         "soft_cross_entropy", "tf.nn.softmax_cross_entropy_with_logits", soft_cross_entropy,
         conventions={"masked": NAN},
         precision={
-            "*float16/*/*smoothed*": STEPWISE, "*float16/value/*mean*": STEPWISE, "*float16/value/sum-*": STEPWISE,
+            "*float16/*/*smoothed*": Precision("B", sharp=True, finding=SMOOTHED),
+            "*float16/value/*mean*": Precision("B", sharp=True, finding=LOSSES),
+            "*float16/value/sum-*": Precision("B", sharp=True, finding=LOSSES),
             "*float16/*": FUSED,
         },
     ),

@@ -234,7 +234,7 @@ def soft_gradient(m: Model, x: Array, s: Array, es: Array, c: Array, ec: Array |
     p, el = softmax_parts(m, x)[2], log_softmax(m, x)
     total = s.sum(-1, keepdims=True)
     et = (es.sum(-1) + m.sum(np.abs(s) + es, s.sum(-1), es.sum(-1)))[..., None]
-    ep = p * (np.expm1(el) + m.exp * np.exp(el)) + m.tiny
+    ep = p * (np.expm1(el) + m.exp * np.exp(el)) + 2 * m.tiny
     e = ep * (np.abs(total) + et) + p * et
     e = e + m.rounding(p * total, e) + es
     gap = p * total - s
