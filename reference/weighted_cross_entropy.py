@@ -35,6 +35,24 @@ def weighted_cross_entropy(
     Rethinking the Inception architecture for computer vision (2016), section 7, for the smoothing.
     """
     loss = rows(x, targets(t, weight, label_smoothing, ignore_index))
+    return divided(loss, t, weight, ignore_index, reduction, denominator)
+
+
+def two_losses(
+    x: Array, t: Array, weight: Array, label_smoothing: float = 0.0, ignore_index: int = -100, reduction: str = "none",
+    denominator: str = "weights",
+) -> Array:  # fmt: skip
+    """(1 - s) A + (s / C) B, s = label_smoothing: A the loss of the label, B of all classes, each reduced."""
+    label, every = (
+        divided(rows(x, np.where(counted(t, ignore_index), q, 0.0)), t, weight, ignore_index, reduction, denominator)
+        for q in (one_hot(t, len(weight)) * weight, weight)
+    )
+    smooth = np.where(label_smoothing == 0, 0.0, every * (label_smoothing / len(weight)))
+    return label * (1 - label_smoothing) + smooth
+
+
+def divided(loss: Array, t: Array, weight: Array, ignore_index: int, reduction: str, denominator: str) -> Array:
+    """loss, its sum, or that divided by the sum of the weights or by the number of rows."""
     if reduction == "mean" and denominator == "rows":
         return mean(loss)
     if reduction == "mean":
@@ -210,6 +228,9 @@ INVARIANTS = (
 OP = Op(
     "weighted_cross_entropy", weighted_cross_entropy, weighted_cross_entropy_vjp, CASES,
     conventions={"denominator": DENOMINATOR},
-    roads={"quotient": Road(vjp=by(gradient_by_quotient)), "row-by-row": Road(vjp=vjp_row_by_row)},
+    roads={
+        "quotient": Road(vjp=by(gradient_by_quotient)), "two-losses": Road(two_losses),
+        "row-by-row": Road(vjp=vjp_row_by_row),
+    },
     batch_axis=lambda params: None, invariants=INVARIANTS, counted="none-digits",
 )  # fmt: skip
