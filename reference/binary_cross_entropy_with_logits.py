@@ -123,8 +123,8 @@ def quarters(draw: Draw, shape: tuple[int, ...]) -> Array:
 
 
 def random(scale: float, target: Any = hard, count: int = 64) -> Any:
-    """No logit is 0, where an implementation may be wrong and nowhere else: that has a case of its own. None is so large
-    that g x, the gradient for the targets, may overflow in float16: |g| is below 4."""
+    """No logit is 0, where an implementation may be wrong and nowhere else: that has a case of its own. None is so
+    large that g x, the gradient for the targets, may overflow in float16: |g| is below 4."""
 
     def arrays(draw: Draw) -> Arrays:
         x = np.clip(draw.normal("x", (count,), scale), -(2**14), 2**14)
