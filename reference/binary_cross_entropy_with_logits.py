@@ -127,7 +127,7 @@ def random(scale: float, target: Any = hard, count: int = 64) -> Any:
     large that g x, the gradient for the targets, may overflow in float16: |g| is below 4."""
 
     def arrays(draw: Draw) -> Arrays:
-        x = np.clip(draw.normal("x", (count,), scale), *draw.quantised([-(2.0**14), 2.0**14]))
+        x = draw.quantised(np.clip(draw.normal("x", (count,), scale).astype(float), -(2**14), 2**14))
         return {"x": np.where(x == 0, draw.full((), 1.0), x), "t": target(draw, (count,))}
 
     return arrays
