@@ -1,4 +1,4 @@
-"""The command line: run, list, probe, snippet, mutants."""
+"""The command line: run, list, probe, compare, portability, snippet, mutants."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gradparity import catalogue, kill_matrix, mutation, plugin, probe, report, results
+from gradparity import catalogue, compare, kill_matrix, mutation, plugin, portability, probe, report, results
 from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
@@ -276,6 +276,37 @@ def probe_(**options: Any) -> int:
             print(trial, flush=True)
             holds = holds and trial.narrowest is not None
     return CONFORMING if holds else NOT_CONFORMING
+
+
+@cli.command(name="compare")
+@click.argument("first")
+@click.argument("second")
+def compare_(first: str, second: str) -> int:
+    """Show whether the API SECOND may replace FIRST, and where not, the shortest input on which they differ.
+
+    Exit codes: 0 interchangeable; 1 they differ somewhere; 2 the call was wrong, or they are different operations.
+    """
+    for _, api in [*compare.offered(first).items(), *compare.offered(second).items()]:
+        os.environ.update(api.adapter.process)
+    found = compare.compare(first, second)
+    for comparison in found:
+        for line in comparison.lines:
+            print(line)
+    return CONFORMING if all(comparison.interchangeable for comparison in found) else NOT_CONFORMING
+
+
+@cli.command(name="portability")
+@click.option("--op", multiple=True, metavar="NAME", help="this operation only")
+@click.option("--format", "form", type=click.Choice(("text", "markdown")), default="text")
+def portability_(op: tuple[str, ...], form: str) -> int:
+    """Show which API may replace which: what each declares, side by side. Imports no framework."""
+    ops = [OPS[name] for name in chosen(op, list(OPS), "op")]
+    if form == "text":
+        portability.show(ops, Console())
+        return CONFORMING
+    for line in portability.markdown(ops):
+        print(line)
+    return CONFORMING
 
 
 @cli.command(name="snippet")

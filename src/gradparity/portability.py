@@ -1,0 +1,117 @@
+"""What every API declares, side by side: which may replace which. Known without importing a framework."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gradparity import catalogue, known_failures
+from gradparity.adapter import Adapter, Implementation
+from gradparity.kill_matrix import markdown_table
+from gradparity.known_failures import KnownFailure
+from gradparity.op import COMPARED, FORMATS, Op
+
+LOW = tuple(name for name, form in FORMATS.items() if form.bits < FORMATS["float32"].bits)
+MEANING = (
+    "What an API declares is tested by every run; what differs from most of the others is marked with a star. Columns "
+    "of 16 bits: the classes of precision of the value and of the gradient (A: computed in float32 and rounded once; "
+    "B: every step rounded, sums in float32; C: sums too). gaps: cases that it does not offer, or not with a gradient; "
+    "wrong: known failures, in any version."
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """An API: what stands in each column, and notes for below."""
+
+    api: str
+    cells: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def lines(op: Op) -> list[Line]:
+    """Every implementation of the operation that is a framework's, in its plain mode."""
+    return [
+        line(op, adapter, implementation)
+        for adapter in catalogue.adapters() if adapter.default
+        for implementation in adapter.implementations if implementation.op == op.name
+    ]  # fmt: skip
+
+
+def line(op: Op, adapter: Adapter, implementation: Implementation) -> Line:
+    known = [entry for entry in entries(adapter) if concerns(entry, op, implementation)]
+    gaps = [reason for case in op.cases if (reason := gap(implementation, case.name))]
+    cells = {name: str(value) for name, value in implementation.declared(op).items()}
+    cells |= {dtype: classes(op, implementation, dtype) for dtype in LOW}
+    cells |= {"gaps": str(len(gaps) or ""), "wrong": str(len(known) or "")}
+    notes = [f"does not offer {len(gaps)} cases: {'; '.join(dict.fromkeys(gaps))}"] if gaps else []
+    notes += [f"wrong ({entry.versions}): {entry.reason}" + f" <{entry.link}>" * bool(entry.link) for entry in known]
+    return Line(implementation.api, cells, tuple(notes))
+
+
+def gap(implementation: Implementation, case: str) -> str:
+    """Why it does not offer a case, or its gradient there."""
+    reasons = (implementation.why_unsupported("float32", direction, case) for direction in COMPARED)
+    return next(filter(None, reasons), "")
+
+
+def entries(adapter: Adapter) -> list[KnownFailure]:
+    if not adapter.known_failures:
+        return []
+    return known_failures.read(Path(adapter.known_failures)).get(adapter.framework, [])
+
+
+def concerns(entry: KnownFailure, op: Op, implementation: Implementation) -> bool:
+    return any(glob.split("/")[:2] == [op.name, implementation.api] for glob in entry.id)
+
+
+def classes(op: Op, implementation: Implementation, dtype: str) -> str:
+    """The widest class of the value, and of the gradient."""
+    return " ".join(
+        max(implementation.precision_of(dtype, direction, case.name).cls for case in op.cases)
+        for direction in COMPARED
+    )  # fmt: skip
+
+
+def marked(table: Sequence[Line]) -> Iterator[list[str]]:
+    """The cells of each line; a star at what is not what most others have."""
+    usual = {name: Counter(line.cells[name] for line in table).most_common(1)[0][0] for name in table[0].cells}
+    for line in table:
+        yield [cell + ("*" if cell not in ("", usual[name]) else "") for name, cell in line.cells.items()]
+
+
+def markdown(ops: Sequence[Op]) -> Iterator[str]:
+    yield from ("# Which API may replace which", "")
+    yield from ("Generated: `gradparity portability --format markdown > docs/portability.md`", "", MEANING, "")
+    yield from ("Any two at their inputs: `gradparity compare API API`", "")
+    for op in ops:
+        table = lines(op)
+        yield from (f"## {op.name}", "")
+        yield from (f"- `{name}`: {convention.meaning}" for name, convention in op.conventions.items())
+        yield from [""] * bool(op.conventions)
+        rows = ([f"`{one.api}`", *cells] for one, cells in zip(table, marked(table), strict=True))
+        yield from markdown_table(["API", *table[0].cells], rows)
+        notes = [f"- `{one.api}` {note}" for one in table for note in one.notes]
+        yield from (*notes, *[""] * bool(notes))
+
+
+def show(ops: Sequence[Op], console: Console) -> None:
+    """Tables for the terminal."""
+    for op in ops:
+        table = lines(op)
+        drawn = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=op.name, title_justify="left")
+        for name in ("", *table[0].cells):
+            drawn.add_column(name, overflow="fold")
+        for one, cells in zip(table, marked(table), strict=True):
+            drawn.add_row(one.api, *(Text(cell, style="yellow" if cell.endswith("*") else "") for cell in cells))
+        console.print(drawn)
+        for name, convention in op.conventions.items():
+            console.print(Text(f"{name}: {convention.meaning}", style="dim"))
+        console.print(Text("\n".join(f"{one.api} {note}" for one in table for note in one.notes)))
+    console.print(Text(MEANING, style="dim"))
