@@ -88,6 +88,14 @@ def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -
     return reductions[reduction](loss)
 
 
+def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(x @ w), t[:, None], axis=-1)
+    return jnp.mean(loss) + reg * jnp.sum(w * w)
+
+
 def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -205,6 +213,9 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "softmax_regression", fn=softmax_regression, road="quotient", precision={"*float16/*": Precision("B")},
     ),
 )  # fmt: skip
 

@@ -157,6 +157,13 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     return loss if reduction == "none" else tf.reduce_mean(loss), tf.reshape(tf.gather(c, ids), x.shape)
 
 
+def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=t, logits=x @ w)
+    return tf.reduce_mean(loss) + reg * tf.nn.l2_loss(w)
+
+
 NAN = float("nan")
 F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
@@ -250,6 +257,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", "tf.nn.weighted_cross_entropy_with_logits", weighted_binary_cross_entropy,
         road="one-minus-target", precision=REDUCED_BY_TF,
+    ),
+    Implementation(
+        "softmax_regression", fn=softmax_regression, conventions={"penalty": 0.5},
+        precision={"*float16/*": Precision("B")},
     ),
 )  # fmt: skip
 

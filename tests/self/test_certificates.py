@@ -117,6 +117,7 @@ INPUTS = {
     "squared_hinge": "6c30486b813fe61f",
     "ragged_centroid": "27a606d3051fd514",
     "binary_cross_entropy_with_logits": "49c70bf85651cd53",
+    "softmax_regression": "f3fb9e9a3e3956fc",
 }  # fmt: skip
 
 
