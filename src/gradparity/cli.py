@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -27,7 +28,9 @@ from gradparity import (
     probe,
     report,
     results,
+    toml,
 )
+from gradparity import accept as accepting
 from gradparity import gate as gating
 from gradparity import merge as merging
 from gradparity import policy as policies
@@ -348,6 +351,7 @@ def merge(runs: tuple[str, ...], output: str) -> int:
     Exit codes: 0 done; 2 they do not belong together (two versions of one framework, other inputs, another
     environment, a row that is there twice and differs); 4 one of them is incomplete, and so is what was written.
     """
+    gc.disable()  # rows refer to nothing that refers to them: it would only look at them again and again
     whole = merging.merged([(path, results.read(path)) for path in map(Path, runs)])
     with results.written_whole(Path(output)) as half, results.Writer(half) as writer:
         writer.line(whole.header)
@@ -370,10 +374,12 @@ def gate(baseline: str, candidate: str, policy_file: str, across_environments: b
     Exit codes: 0 nothing regressed; 1 something did; 2 the call was wrong, or a file is no run; 3 other inputs or
     another environment, so there is nothing to compare; 4 a run is incomplete.
     """
+    gc.disable()
     policy = policies.read(Path(policy_file)) if policy_file else policies.Policy()
     a, b = Path(baseline), Path(candidate)
-    was = results.read(a)
-    now = was if b.exists() and a.samefile(b) else results.read(b)
+    known: results.Known = {}
+    was = results.read(a, known)
+    now = was if b.exists() and a.samefile(b) else results.read(b, known)
     found = gating.gate(was, now, policy, across_environments)
     names = (results.printable(baseline), results.printable(candidate))
     if form == "text":
@@ -381,6 +387,31 @@ def gate(baseline: str, candidate: str, policy_file: str, across_environments: b
     else:
         print(gate_report.FORMATS[form](found, names))
     return found.code
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@click.option("--known-failures", "file", required=True, metavar="PATH", help="the TOML file to rewrite, or a new one")
+@click.option("--reason", default="", metavar="TEXT", help="why what is new fails")
+def accept(run: str, file: str, reason: str) -> int:
+    """Enter what fails in RUN into a known-failures file, take out what passes, and say each change.
+
+    Exit codes: 0 done; 1 something is left to do: a reason to be written (run refuses the file until then); 2 the call
+    was wrong; 4 the run is incomplete, and nothing was written.
+    """
+    found, path = results.read(Path(run)), Path(file)
+    if not found.complete:
+        refuse(f"{run} is incomplete: nothing is known of the rows that it lacks", INCOMPLETE)
+    text = toml.text_of(path, "known failures") if path.exists() else ""
+    accepted = accepting.accept(found, text, path, reason)
+    if accepted.done:
+        accepting.write(accepted.text, path)
+    for line in [
+        *(accepted.done or [f"{path}: nothing to change"]),
+        *(f"LEFT TO DO: {line}" for line in accepted.left),
+    ]:
+        print(results.printable(line))
+    return NOT_CONFORMING if accepted.left else CONFORMING
 
 
 FORMS: dict[str, Callable[..., Iterable[Any]]] = {

@@ -114,8 +114,10 @@ def changes_of(was: Mapping[str, Result], now: Mapping[str, Result], policy: Pol
     for identity, row in was.items():
         if identity not in now:
             yield Change("gone", ("gone",), row, None)
-        elif change := change_of(by_the_other(row, now[identity]), by_the_other(now[identity], row), policy):
-            yield change
+        elif row is not now[identity]:
+            pair = by_the_other(row, now[identity]), by_the_other(now[identity], row)
+            if change := change_of(*pair, policy):
+                yield change
     for identity, row in now.items():
         if identity not in was:
             yield Change("new", ("new",) if row.status in BAD else (), None, row)
@@ -142,7 +144,7 @@ def worsened(was: Result, now: Result, policy: Policy) -> Iterator[str]:
         yield "precision"
     if (was.conventions, was.road) != (now.conventions, now.road):
         yield "convention"
-    if failure(was) and failure(now) and failure(was) != failure(now):
+    if was.status == now.status and failure(was) != failure(now):
         yield "exception"
 
 

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,7 +19,6 @@ from rich.table import Table
 from rich.text import Text
 
 from gradparity.gate import BUCKETS, INCOMPLETE, NOTHING_REGRESSED, UNLIKE, Change, Gate
-from gradparity.op import Result
 from gradparity.results import Run, to_json
 
 SHOWN = 12  # changes, and implementations, that the terminal shows
@@ -200,9 +200,10 @@ def junit(gate: Gate, names: tuple[str, str]) -> str:
         ElementTree.SubElement(test, "error", message=verdict(gate))
     changes: dict[tuple[str, str], list[Change]] = {}
     if gate.comparable:
-        changes = {place(row): [] for run in (gate.baseline, gate.candidate) for row in run.rows}
+        found = {place_of(row) for _, run in runs(gate) for row in run.rows}
+        changes = {place(*names): [] for names in found}
     for change in gate.changes:
-        changes[place(change.row)].append(change)
+        changes[place(*place_of(change.row))].append(change)
     for (classname, name), found in sorted(changes.items()):
         outcome(ElementTree.SubElement(whole, "testcase", classname=classname, name=name), found, gate)
     for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -211,8 +212,12 @@ def junit(gate: Gate, names: tuple[str, str]) -> str:
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)
 
 
-def place(row: Result) -> tuple[str, str]:
-    return f"{row.framework}.{row.op}.{row.api}", f"{row.mode}/{row.device}/{row.dtype}"
+place_of = attrgetter("framework", "op", "api", "mode", "device", "dtype")
+
+
+def place(framework: str, op: str, api: str, mode: str, device: str, dtype: str) -> tuple[str, str]:
+    """Class and name of the test."""
+    return f"{framework}.{op}.{api}", f"{mode}/{device}/{dtype}"
 
 
 def outcome(test: ElementTree.Element, changes: Iterable[Change], gate: Gate) -> None:

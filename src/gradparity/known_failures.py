@@ -123,6 +123,8 @@ def entry(raw: Mapping[str, Any], text: str, path: Path, framework: str, number:
         if type(value) not in TYPES[key]:
             raise GradparityError(f"{path}, line {line(key)}: {key} should not be {value!r:.60}")
     globs = [raw["id"]] if isinstance(raw["id"], str) else raw["id"]
+    if not all(isinstance(glob, str) for glob in globs):
+        raise GradparityError(f"{path}, line {line('id')}: id should be a glob of row identities, or a list of them")
     return KnownFailure(**{**raw, "id": globs}, source=source)
 
 

@@ -70,9 +70,7 @@ def read(path: Path) -> Policy:
             raise GradparityError(f"{path}, line {toml.line(text, 'count')}: {nearest(str(kind), list(KINDS), 'kind')}")
     given: dict[str, Any] = {key: raw[key] for key in ("factor", "floor") if key in raw}
     given |= {"count": tuple(raw["count"])} if "count" in raw else {}
-    return Policy(
-        **given, waivers=tuple(waiver(*one, text, path) for one in enumerate(raw.get("waiver", ()), 1))
-    )
+    return Policy(**given, waivers=tuple(waiver(*one, text, path) for one in enumerate(raw.get("waiver", ()), 1)))
 
 
 RIGHT: Mapping[str, tuple[Any, str]] = {
@@ -81,7 +79,7 @@ RIGHT: Mapping[str, tuple[Any, str]] = {
     "count": (lambda x: isinstance(x, list), "is a list of kinds"),
     "waiver": (lambda x: isinstance(x, list), "is written [[waiver]], with two brackets"),
     "id": (
-        lambda x: bool(x) and all(isinstance(one, str) for one in x),
+        lambda x: isinstance(x, str | list) and x and all(isinstance(one, str) for one in x),
         "is a glob of row identities, or a list of them",
     ),
     "reason": (lambda x: isinstance(x, str) and bool(x.strip()), "is a text that says why"),

@@ -319,7 +319,7 @@ WRONG = {
     "nothing": (["run", "--select", "nothing/*"], "nothing selected"),
     "combination": (["run", "--framework", "numpy", "--mode", "jit"], "nothing selected"),
     "workers": (["run", "-n", "many"], "not 'many'"),
-    "unwritable": (["run", "--framework", "numpy", "-o", "/no/such/folder/x.jsonl"], "cannot write the result file"),
+    "unwritable": (["run", "--framework", "numpy", "-o", "/no/such/folder/x.jsonl"], "cannot write"),
     "option": (["run", "--frmework", "numpy"], "--framework"),
     "seed": (["run", "--seed", "x"], "not a valid integer"),
     "known": (["run", "--known-failures", "/no/such/file.toml"], "cannot read the known failures"),
