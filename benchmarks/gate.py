@@ -54,11 +54,13 @@ def write(path: Path, rows: Iterator[Result], planned: int, version: str = "1.0"
 
 
 def measured(*words: str) -> tuple[float, int, int]:
-    """CPU seconds, bytes at most, exit code."""
-    process = subprocess.Popen([sys.executable, "-m", "gradparity", *words], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, process.returncode
+    """CPU seconds, bytes at most, exit code; which is -1 if nothing was said, as by a program that crashed."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen([sys.executable, "-m", "gradparity", *words], stdout=said)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        code = process.returncode if said.seek(0, os.SEEK_END) else -1
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, code
 
 
 def line(name: str, found: tuple[float, int, int], aim: float, code: int) -> bool:

@@ -154,9 +154,10 @@ def one_process(
                 batches = (take(lines, came, writer, found) for lines in follow(process, part))
                 show_progress(batches, int(found.header["planned"]), "rows", console)
             except KeyboardInterrupt:
-                process.terminate()
-                process.wait()
                 return False
+            finally:
+                process.terminate()  # if it has not ended
+                process.wait()
         if process.returncode not in (0, 1):
             tail = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-15:])
             console.print(f"pytest ended with code {process.returncode}:\n{tail}", markup=False)

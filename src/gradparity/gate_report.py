@@ -200,8 +200,8 @@ def junit(gate: Gate, names: tuple[str, str]) -> str:
         ElementTree.SubElement(test, "error", message=verdict(gate))
     changes: dict[tuple[str, str], list[Change]] = {}
     if gate.comparable:
-        found = {place_of(row) for _, run in runs(gate) for row in run.rows}
-        changes = {place(*names): [] for names in found}
+        places = {place_of(row) for _, run in runs(gate) for row in run.rows}
+        changes = {place(*names): [] for names in places}
     for change in gate.changes:
         changes[place(*place_of(change.row))].append(change)
     for (classname, name), found in sorted(changes.items()):

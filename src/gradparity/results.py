@@ -86,6 +86,14 @@ def to_json(result: Result) -> dict[str, Any]:
     return {"id": result.id} | row | {k: repr(row[k]) for k in NUMBERS if k in row and not math.isfinite(row[k])}
 
 
+ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
+def encoded(value: Mapping[str, Any]) -> bytes:
+    """A line. Half of a surrogate pair, which UTF-8 does not have, is escaped."""
+    return ENCODER.encode(value).encode(errors="backslashreplace") + b"\n"
+
+
 class Writer:
     """Writes a run. Opened before the run starts, so that a path that cannot be written is known then."""
 
@@ -97,19 +105,20 @@ class Writer:
         try:
             self.file: IO[bytes] = self.plain.open("wb")
         except OSError as error:
-            raise GradparityError(cannot_write(path, error)) from None
+            raise GradparityError(cannot_write(path, str(error.strerror))) from None
 
-    def line(self, value: Mapping[str, Any]) -> bytes:
-        written = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+    def line(self, value: Mapping[str, Any]) -> None:
         with unwritable(self.path):
-            self.file.write(written)
-        return written
+            self.file.write(encoded(value))
 
     def rows(self, results: Iterable[Result]) -> None:
-        for result in results:
-            self.counts[result.status] += 1
-            self.digest.update(self.line(to_json(result)))
-        self.flush()
+        with unwritable(self.path):
+            for result in results:
+                line = encoded(to_json(result))
+                self.counts[result.status] += 1
+                self.digest.update(line)
+                self.file.write(line)
+            self.file.flush()
 
     def flush(self) -> None:
         with unwritable(self.path):
@@ -144,17 +153,24 @@ def added(some: Mapping[str, float], more: Mapping[str, float]) -> dict[str, flo
 class UnwritableError(GradparityError):
     """A file could not be finished, as when a disk is full: no fault of the call."""
 
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(cannot_write(path, why))
+        self.why = why
 
-def cannot_write(path: Path, error: OSError) -> str:
-    return f"cannot write {path}: {error.strerror}"
+
+def cannot_write(path: Path, why: str) -> str:
+    return f"cannot write {path}: {why}"
 
 
 @contextmanager
 def unwritable(path: Path) -> Iterator[None]:
+    """Whatever cannot be written inside is said of this path, also a file that is to take its place."""
     try:
         yield
     except OSError as error:
-        raise UnwritableError(cannot_write(path, error)) from None
+        raise UnwritableError(path, str(error.strerror)) from None
+    except UnwritableError as error:
+        raise UnwritableError(path, error.why) from None
 
 
 @contextmanager
@@ -164,7 +180,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         folder = TemporaryDirectory(dir=path.parent, prefix=".gradparity-")
     except OSError as error:
-        raise GradparityError(cannot_write(path, error)) from None
+        raise GradparityError(cannot_write(path, str(error.strerror))) from None
     with folder as name, unwritable(path):
         yield Path(name, path.name)
         os.replace(Path(name, path.name), path)
