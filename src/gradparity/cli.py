@@ -380,13 +380,15 @@ def gate(baseline: str, candidate: str, policy_file: str, across_environments: b
     a, b = Path(baseline), Path(candidate)
     known: results.Known = {}
     was = results.read(a, known)
-    now = was if b.exists() and a.samefile(b) else results.read(b, known)
+    now = was if b.exists() and a.samefile(b) else results.read(b, known, fill=False)
+    known.clear()
     found = gating.gate(was, now, policy, across_environments)
     names = (results.printable(baseline), results.printable(candidate))
     if form == "text":
         Console(highlight=False).print(gate_report.text(found, names))
     else:
-        print(gate_report.FORMATS[form](found, names))
+        for line in gate_report.FORMATS[form](found, names):
+            print(line)
     return found.code
 
 

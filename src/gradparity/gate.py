@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from gradparity.differences import Differences, of_environment, of_inputs, of_subject
 from gradparity.op import BAD, GradparityError, Result
@@ -24,7 +25,7 @@ NUMBERED = ("pass", "xpass", "xfail", "fail")  # those that may have an error, a
 NOTHING_REGRESSED, REGRESSED, UNLIKE, INCOMPLETE = 0, 1, 3, 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One row that is not as it was. kinds: what about it, see gradparity.policy; waived: why it does not count."""
 
@@ -123,8 +124,13 @@ def changes_of(was: Mapping[str, Result], now: Mapping[str, Result], policy: Pol
             yield Change("new", ("new",) if row.status in BAD else (), None, row)
 
 
+looked_at = attrgetter("status", "reason", "exception", "error", "precision", "conventions", "road")
+
+
 def change_of(was: Result, now: Result, policy: Policy) -> Change | None:
     """None if nothing changed that is looked at."""
+    if looked_at(was) == looked_at(now):  # as for most rows
+        return Change("bits", ("bits",), was, now) if other_bits(was, now) else None
     worse, better = tuple(worsened(was, now, policy)), tuple(bettered(was, now, policy))
     if worse:
         return Change("regressed", worse, was, now)

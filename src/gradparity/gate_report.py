@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradparity.gate import BUCKETS, INCOMPLETE, NOTHING_REGRESSED, UNLIKE, Change, Gate
-from gradparity.results import Run, to_json
+from gradparity.results import ENCODER, Run, to_json
 
 SHOWN = 12  # changes, and implementations, that the terminal shows
 LONGEST_WORDS = 400  # characters that are shown of one change
@@ -129,7 +129,8 @@ def table(gate: Gate) -> Table:
 # --- programs
 
 
-def as_json(gate: Gate, names: tuple[str, str]) -> str:
+def as_json(gate: Gate, names: tuple[str, str]) -> Iterator[str]:
+    """A line for each change."""
     found: dict[str, Any] = {
         "code": gate.code, "verdict": verdict(gate), "across_environments": gate.across, "compared": gate.compared,
         "counts": gate.counts, "regressions": len(gate.counted), "subject": gate.subject,
@@ -137,9 +138,11 @@ def as_json(gate: Gate, names: tuple[str, str]) -> str:
     }  # fmt: skip
     for name, (which, run) in zip(names, runs(gate), strict=True):
         found[which] = {"file": name, "complete": run.complete, "rows": len(run.rows), "header": run.header}
-    changes = (json.dumps(as_object(change, gate), ensure_ascii=False) for change in gate.changes)
-    head = json.dumps(found, ensure_ascii=False, indent=1).removesuffix("\n}")
-    return head + ',\n "changes": [' + ",".join(f"\n  {change}" for change in changes) + "\n ]\n}"
+    yield json.dumps(found, ensure_ascii=False, indent=1).removesuffix("\n}") + ',\n "changes": ['
+    last = len(gate.changes) - 1
+    for k, change in enumerate(gate.changes):
+        yield f"  {ENCODER.encode(as_object(change, gate))}{',' if k < last else ''}"
+    yield " ]\n}"
 
 
 def as_object(change: Change, gate: Gate) -> Mapping[str, object]:
@@ -153,7 +156,7 @@ def as_object(change: Change, gate: Gate) -> Mapping[str, object]:
 # --- pull requests
 
 
-def markdown(gate: Gate, names: tuple[str, str]) -> str:
+def markdown(gate: Gate, names: tuple[str, str]) -> list[str]:
     """As much as fits, the worst first, with the counts of what was cut."""
     kept: list[str] = []
     cut: Counter[str] = Counter()
@@ -164,8 +167,7 @@ def markdown(gate: Gate, names: tuple[str, str]) -> str:
             kept.append(line)
         else:
             cut[what] += 1
-    kept += ["", *(f"... and {n} more: {what}, cut to fit" for what, n in cut.items() if what)]
-    return "\n".join(kept) + "\n"
+    return [*kept, "", *(f"... and {n} more: {what}, cut to fit" for what, n in cut.items() if what)]
 
 
 def lines_of(gate: Gate, names: tuple[str, str]) -> Iterator[tuple[str, str]]:
@@ -190,7 +192,7 @@ def code(words: str) -> str:
 # --- CI systems
 
 
-def junit(gate: Gate, names: tuple[str, str]) -> str:
+def junit(gate: Gate, names: tuple[str, str]) -> list[str]:
     """A test for each implementation in each mode, device and dtype, that fails if a row of it regressed; and one for
     the comparison itself."""
     suites = ElementTree.Element("testsuites", name=f"gradparity gate {names[0]} {names[1]}")
@@ -209,7 +211,7 @@ def junit(gate: Gate, names: tuple[str, str]) -> str:
     for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         whole.set(attribute, str(len(list(whole.iter(tag)))))
     ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)
+    return [ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)]
 
 
 place_of = attrgetter("framework", "op", "api", "mode", "device", "dtype")
@@ -229,7 +231,7 @@ def outcome(test: ElementTree.Element, changes: Iterable[Change], gate: Gate) ->
             element.text = "\n".join(f"{change.id}: {words_of(change, gate)}" for change in some)
 
 
-FORMATS: Mapping[str, Callable[[Gate, tuple[str, str]], str]] = {
+FORMATS: Mapping[str, Callable[[Gate, tuple[str, str]], Iterable[str]]] = {
     "json": as_json,
     "markdown": markdown,
     "junit": junit,

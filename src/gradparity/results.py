@@ -307,7 +307,7 @@ TIME = re.compile(rb', "seconds": [-+.e0-9]{1,24}\}\n\Z')
 LONGEST_TIME = 40
 
 
-def take_known(run: Run, line: bytes, known: Known) -> None:
+def take_known(run: Run, line: bytes, known: Known, fill: bool) -> None:
     """Run.take, but a row that is known already is not made again: it is that one."""
     time = TIME.search(line, len(line) - LONGEST_TIME)
     key, before = line[: time.start()] if time else line, len(run.rows)
@@ -315,21 +315,21 @@ def take_known(run: Run, line: bytes, known: Known) -> None:
         run.rows.append(known[key])
         return
     run.take(line)
-    if len(run.rows) > before:
+    if fill and len(run.rows) > before:
         known[key] = run.rows[-1]
 
 
-def read(path: Path, known: Known | None = None) -> Run:
+def read(path: Path, known: Known | None = None, fill: bool = True) -> Run:
     """A run from its file. Raises GradparityError if it is none, or not what was written.
 
-    known: for a second run that is much like a first: given to both, it makes the rows that they share the same ones,
-    which saves time and memory; the times in them are the first run's.
+    known: given for two runs, filled by the first, it makes the rows that they share the same ones, which saves time
+    and memory; the times in them are the first run's.
     """
     run, digest = Run(), hashlib.sha256()
     for number, line in enumerate(lines_of(path), 1):
         whole = line.endswith(b"\n")
         try:
-            run.take(line) if known is None else take_known(run, line, known)
+            run.take(line) if known is None else take_known(run, line, known, fill)
         except GradparityError as error:
             raise GradparityError(f"{path}: {error}") from None
         except (ValueError, TypeError, OverflowError, RecursionError) as error:

@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def test_another_environment_is_compared_only_if_one_says_so(values: dict[str, A
     across = gate(a, b, Policy(), across=True)
     assert across.code == 1
     for form in gate_report.FORMATS.values():
-        assert form(across, ("a", "b")).count("[other environment]") >= len(across.changes)
+        assert "".join(form(across, ("a", "b"))).count("[other environment]") >= len(across.changes)
     assert "[other environment]" in text(across)
 
 
@@ -305,6 +306,11 @@ def text(found: Gate) -> str:
     return shown
 
 
+def joined(lines: Iterable[str]) -> str:
+    """As it is printed."""
+    return "".join(f"{line}\n" for line in lines)
+
+
 HOSTILE = "[bold red]x[/] ``` | <script>alert(1)</script> [a](javascript:x) @all & ]]> **b**"
 
 
@@ -322,7 +328,7 @@ def test_the_terminal_shows_texts_and_no_markup_within_80_columns() -> None:
 
 
 def test_markdown_has_texts_in_code_spans_that_nothing_ends() -> None:
-    shown = gate_report.markdown(hostile(), (HOSTILE, "b"))
+    shown = joined(gate_report.markdown(hostile(), (HOSTILE, "b")))
     outside = "".join(shown.split("`")[::2])
     assert shown.count("`") % 2 == 0
     assert not set("<[@&*") & set(outside)
@@ -333,25 +339,27 @@ def test_markdown_has_texts_in_code_spans_that_nothing_ends() -> None:
 
 def test_junit_is_xml_with_a_test_for_each_implementation() -> None:
     found = gate(run_of(ROW, replace(ROW, dtype="float64")), run_of(FAIL, replace(ROW, dtype="float64")), Policy())
-    suite = ElementTree.fromstring(gate_report.junit(found, ("a", "b")))[0]
+    suite = ElementTree.fromstring(joined(gate_report.junit(found, ("a", "b"))))[0]
     assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
         "tests": "3", "failures": "1", "errors": "0", "skipped": "0",
     }  # fmt: skip
     (failure,) = suite.iter("failure")
     assert ROW.id in str(failure.text)
-    assert HOSTILE in str(next(ElementTree.fromstring(gate_report.junit(hostile(), ("a", "b"))).iter("failure")).text)
+    assert HOSTILE in str(
+        next(ElementTree.fromstring(joined(gate_report.junit(hostile(), ("a", "b")))).iter("failure")).text
+    )
     unlike = gate(run_of(ROW), run_of(ROW, seed=1, inputs={"softmax/float32": "f"}), Policy())
-    assert len(list(ElementTree.fromstring(gate_report.junit(unlike, ("a", "b"))).iter("error"))) == 1
+    assert len(list(ElementTree.fromstring(joined(gate_report.junit(unlike, ("a", "b")))).iter("error"))) == 1
 
 
 def test_json_has_every_change_with_both_rows() -> None:
-    shown = json.loads(gate_report.as_json(hostile(), ("a", "b")))
+    shown = json.loads(joined(gate_report.as_json(hostile(), ("a", "b"))))
     (change,) = shown["changes"]
     assert (shown["code"], shown["counts"]["regressed"]) == (1, 1)
     assert (change["bucket"], change["counted"]) == ("regressed", True)
     assert (change["was"]["status"], change["now"]["status"]) == ("pass", "fail")
     assert change["now"]["message"] == HOSTILE
-    nothing = json.loads(gate_report.as_json(gate(run_of(ROW), run_of(ROW), Policy()), ("a", "b")))
+    nothing = json.loads(joined(gate_report.as_json(gate(run_of(ROW), run_of(ROW), Policy()), ("a", "b"))))
     assert (nothing["code"], nothing["changes"]) == (0, [])
 
 
@@ -359,7 +367,7 @@ def test_markdown_is_cut_to_fit_and_says_what_was_cut() -> None:
     rows = [replace(ROW, case=f"{k}") for k in range(9000)]
     now = [replace(r, status="fail", message="w" * 300, bits="") if k % 2 else replace(r, bits="f")
            for k, r in enumerate(rows)]  # fmt: skip
-    shown = gate_report.markdown(gate(run_of(*rows), run_of(*now), Policy()), ("a", "b"))
+    shown = joined(gate_report.markdown(gate(run_of(*rows), run_of(*now), Policy()), ("a", "b")))
     assert 2**20 - 4096 < len(shown.encode()) <= 2**20
     kept = sum(line.startswith("| `softmax") for line in shown.splitlines())
     cut = [int(line.split()[2]) for line in shown.splitlines() if line.startswith("... and ")]

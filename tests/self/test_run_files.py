@@ -146,10 +146,10 @@ def test_rows_that_two_runs_share_are_read_once_and_no_others(tmp_path: Path) ->
     run = results.Run(header())
     for line in (hiding.encode(), b"{}\n"):
         with contextlib.suppress(ValueError):
-            results.take_known(run, line, known)
+            results.take_known(run, line, known, fill=True)
     assert [row.status for row in run.rows] == ["fail"]
     with pytest.raises(ValueError, match="the header comes first"):
-        results.take_known(results.Run(), next(iter(known)) + b', "seconds": 1}\n', known)
+        results.take_known(results.Run(), next(iter(known)) + b', "seconds": 1}\n', known, fill=True)
 
 
 def test_a_run_without_rows_is_one(tmp_path: Path) -> None:
