@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gradparity import accept as accepting
 from gradparity import (
     catalogue,
     compare,
@@ -30,7 +31,6 @@ from gradparity import (
     results,
     toml,
 )
-from gradparity import accept as accepting
 from gradparity import gate as gating
 from gradparity import merge as merging
 from gradparity import policy as policies

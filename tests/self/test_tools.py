@@ -118,7 +118,7 @@ INPUTS = {
     "hinge": "ec9b97f1bf46730f a66d06f054f2e167 bb3fa36216de5cf8 61229cd03d3bc64b",
     "squared_hinge": "8cf84d20b0859873 68e5080555f7ed13 66a61567a2f22e20 0c58dd864d45cea5",
     "ragged_centroid": "9c5fb3b4340fdcc4 6d06d58d7ddd0973 f3d254e5683f37fe 24b7b52079f54e3b",
-    "binary_cross_entropy_with_logits": "0d000f442fa24879 b9d467eb354f1ef6 d80b28d1f364dc95 716552ea8dacd0ed",
+    "binary_cross_entropy_with_logits": "352fc170d866aea1 59135ae6217dfda9 597fbe61c2778fb6 9069559afc82db11",
 }
 
 
