@@ -235,10 +235,12 @@ ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
         show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jaxlib",),
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
         show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jaxlib",),
     ),
 )  # fmt: skip

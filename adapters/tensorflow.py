@@ -284,11 +284,13 @@ ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
         show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("keras",),
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
         show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("keras",),
     ),
 )  # fmt: skip

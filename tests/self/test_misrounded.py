@@ -22,7 +22,8 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
-from gradparity.misrounded import Baseline, allowed, misrounded, processor, recorded, sample
+from gradparity.environment import processor
+from gradparity.misrounded import Baseline, allowed, misrounded, recorded, sample
 from gradparity.mutants import MUTANTS
 from gradparity.mutants.pointwise import EXPS, FAMILY, sigmoid
 from gradparity.mutation import NUMPY, judged, right
