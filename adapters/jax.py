@@ -116,6 +116,14 @@ def weighted_cross_entropy(
     return loss if reduction == "none" else jnp.sum(loss)
 
 
+def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jnp.log(x), t[:, None], axis=-1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -205,6 +213,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood, conventions={"every_log": True},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
 )  # fmt: skip
 

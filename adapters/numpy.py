@@ -79,6 +79,22 @@ def cross_entropy_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str)
     return {"x": dx * scale}
 
 
+def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    losses = -np.log(x[np.arange(len(x)), t])
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def negative_log_likelihood_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.zeros_like(x)
+    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    dx[np.arange(len(x)), t] = -scale / x[np.arange(len(x)), t]
+    return {"x": dx}
+
+
 def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import numpy as np
 
@@ -179,6 +195,9 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood, vjp=negative_log_likelihood_vjp, precision=IN_THE_DTYPE
     ),
 )
 

@@ -54,6 +54,19 @@ def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, r
     return torch.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=weight, reduction=reduction)
 
 
+def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    return torch.nn.functional.nll_loss(torch.log(x), t, reduction=reduction)
+
+
+def negative_log_likelihood_gather(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    loss = -torch.log(x.gather(-1, t[:, None])[:, 0])
+    return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import torch
 
@@ -97,6 +110,7 @@ ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 
 https://github.com/pytorch/pytorch/issues/140222"
 OTHER_AXES = "along other axes than the last the exponentials and their sum are rounded to 16 bits"
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
+NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
 
 IMPLEMENTATIONS = (
@@ -154,6 +168,18 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
         binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood, conventions={"every_log": True},
+        precision={
+            "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
+            "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
+            "*float16/*": FUSED,
+        },
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood_gather,
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
 )  # fmt: skip
 

@@ -20,10 +20,10 @@ from gradparity.mutants.defects import (
 from gradparity.mutation import Mutant, off, right
 from gradparity.reference import OPS
 
-
-def typical(op: str) -> str:
-    """A case in which nothing is special."""
-    return "random" if op == "ragged_centroid" else "scale-1"
+# A case in which nothing is special, where it is not scale-1.
+TYPICAL = {"ragged_centroid": "random", "negative_log_likelihood": "spread-4"}
+# The case that an argument clipped at 30 dies in, where it is not scale-10000; probabilities have clips of their own.
+CLIPPED = {"ragged_centroid": "offset-100", "negative_log_likelihood": ""}
 
 
 # name: (what is done to value and gradient alike, how that is caught)
@@ -45,7 +45,7 @@ BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest flo
 
 
 def of_every_op(op: str) -> Iterator[Mutant]:
-    at = typical(op)
+    at = TYPICAL.get(op, "scale-1")
     yield Mutant(op, "none", right, right, survives={"*": "it is the right implementation"})
     for name, (defect, reason) in BOTH.items():
         yield Mutant(op, name, defect, defect, at, reason)
@@ -54,8 +54,9 @@ def of_every_op(op: str) -> Iterator[Mutant]:
         op, "missing", raw(lambda **kw: None), raw(lambda g, y, **kw: dict.fromkeys(OPS[op].wrt)), at, "fail/shape"
     )
     # clipped in the forward where the gradient is not, and the other way round
-    yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
-                 at="offset-100" if op == "ragged_centroid" else "scale-10000", survives=BOTH_ZERO)  # fmt: skip
+    if CLIPPED.get(op, "scale-10000"):
+        yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
+                     at=CLIPPED.get(op, "scale-10000"), survives=BOTH_ZERO)  # fmt: skip
     yield Mutant(op, "gradient-clipped-at-0.1", vjp=result(lambda dx, kw: np.clip(dx, -0.1, 0.1)), at=at)
     yield Mutant(op, "cotangent-ignored", vjp=ones_for_cotangent, at=at)
 
@@ -75,6 +76,7 @@ FLOOR = {
     "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
     "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
+    "negative_log_likelihood": ((3, "classes-17"), (0, "classes-1000")),
 }
 
 

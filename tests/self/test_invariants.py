@@ -274,6 +274,8 @@ HALF_OF_LARGE_X = arguments(lambda kw: {"x": np.where(kw["x"] > 100, kw["x"] / 2
 LABELS_IGNORED = arguments(lambda kw: {"t": np.abs(kw["t"])})
 TARGET_1 = arguments(lambda kw: {"t": 0 * kw["t"] + 1})
 BCE = "binary_cross_entropy_with_logits"
+NLL = "negative_log_likelihood"
+LABEL_SCALED = result(lambda dx, kw: dx * (1 + kw["t"].astype(dx.dtype)[:, None]))
 LABEL_0 = arguments(lambda kw: {"t": 0 * kw["t"]})
 
 
@@ -371,6 +373,14 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("reduction-of-rows", "mean-pos-weight-3", result(by_total_weight)),
         ("gradient-of-both-targets", "scale-1", SCALED),
         ("gradient-for-targets", "soft-scale-10", NEGATED),
+    )},
+    **{(NLL, name): (at, defect) for name, at, defect in (
+        ("nonnegative", "spread-4", NEGATED),
+        ("permutation", "spread-4", BY_PLACE),
+        ("log-ratio", "spread-4", SCALED),
+        ("reduction-of-rows", "mean-spread-4", result(over_n_minus_1)),
+        ("same-for-every-label", "spread-4", LABEL_SCALED),
+        ("of-two-labels", "spread-4", SCALED),
     )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),

@@ -177,6 +177,10 @@ def binary_cross_entropy_with_logits(x: Array, t: Array, pos_weight: float | Non
     return reduced(-(p * t * np.log(sigmoid(x)) + (1 - t) * np.log(sigmoid(-x))), reduction)
 
 
+def negative_log_likelihood(x: Array, t: Array, reduction: str) -> Array:
+    return reduced(-np.log(x[np.arange(len(t)), t]), reduction)
+
+
 def hinge(x: Array, t: Array) -> Array:
     return each(positive, 1 - t * x)
 
@@ -380,6 +384,30 @@ WITH_LOGITS = (
 )  # fmt: skip
 
 
+def fractions(draw: Draw, rows: int, classes: int, spread: int) -> Array:
+    """m 2^-k, m of 20 bits up to 1, k up to `spread`."""
+    m = draw.integers("m", (rows, classes), 2**20 + 1, 2**19) / 2**20
+    return draw.quantised(np.ldexp(m, -draw.integers("k", (rows, classes), spread + 1)))
+
+
+def next_to_1(draw: Draw, rows: int, classes: int) -> Array:
+    return draw.quantised(1 - 2 * FORMATS[draw.dtype].unit * draw.integers("x", (rows, classes), 100))
+
+
+FRACTIONS: dict[str, tuple[Any, ...]] = {
+    **{f"spread-{k}-c{c}": (fractions, 3, c, k) for c in (1, 2, 3, 5, 10) for k in (0, 1, 4, 8, 20, 30, 60, 100)},
+    **{f"next-to-1-c{c}": (next_to_1, 3, c) for c in (1, 2, 5)},
+}
+NEGATIVE_LOG_LIKELIHOOD = (
+    *(Case(name, labelled(*make), {"reduction": "none"}) for name, make in FRACTIONS.items()),
+    *(Case(f"{reduction}-{n}-{name}", labelled(make, n, *more), {"reduction": reduction})
+      for reduction in ("sum", "mean") for n in (3, 8)
+      for name, (make, _, *more) in FRACTIONS.items() if name.startswith(("spread-4-", "spread-30-", "next"))),
+    *(Case(f"many-{name}", labelled(make, 20, *more), {"reduction": "none"})
+      for name, (make, _, *more) in FRACTIONS.items() if name.endswith("c5")),
+)  # fmt: skip
+
+
 def at(*margins: float) -> Any:
     """Both labels at each of these margins t x."""
     t = np.repeat([1.0, -1.0], len(margins))
@@ -480,6 +508,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "squared_hinge": (squared_hinge, HINGE),
     "ragged_centroid": (ragged_centroid, RAGGED),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
+    "negative_log_likelihood": (negative_log_likelihood, NEGATIVE_LOG_LIKELIHOOD),
 }
 
 
