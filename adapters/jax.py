@@ -124,6 +124,16 @@ def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
+def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    p = jax.nn.softmax(x) + q
+    loss = -jnp.take_along_axis(jnp.log(p), t[:, None], axis=-1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss), p
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -213,6 +223,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "layered_cross_entropy", fn=layered_cross_entropy, conventions={"every_log": True},
+        precision={"*float16/*": Precision("B")},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions={"every_log": True},

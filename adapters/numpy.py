@@ -95,6 +95,26 @@ def negative_log_likelihood_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) 
     return {"x": dx}
 
 
+def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True) + q
+    losses = -np.log(p[np.arange(len(p)), t])
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction], p
+
+
+def layered_cross_entropy_vjp(g: Any, y: Any, x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    s = e / e.sum(axis=1, keepdims=True)
+    dp = np.zeros_like(x)
+    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    dp[np.arange(len(x)), t] = -scale / (s + q)[np.arange(len(x)), t]
+    return {"x": s * (dp - (s * dp).sum(axis=1, keepdims=True)), "q": dp}
+
+
 def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import numpy as np
 
@@ -195,6 +215,9 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
+    Implementation(
+        "layered_cross_entropy", fn=layered_cross_entropy, vjp=layered_cross_entropy_vjp, precision=IN_THE_DTYPE
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, vjp=negative_log_likelihood_vjp, precision=IN_THE_DTYPE

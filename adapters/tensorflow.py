@@ -126,6 +126,14 @@ def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    p = tf.nn.softmax(x) + q
+    loss = tf.keras.losses.sparse_categorical_crossentropy(t, p)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss), p
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import tensorflow as tf
 
@@ -274,6 +282,11 @@ IMPLEMENTATIONS = (
         precision={
             "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS), "float32/vjp/*": RECIPROCAL,
         },
+    ),
+    Implementation(
+        "layered_cross_entropy", fn=layered_crossentropy,
+        conventions={"normalised": True, "floor": 1e-7, "ceiling": 1 - 1e-7},
+        precision={"*float16/*": Precision("B"), "float32/vjp/*": RECIPROCAL},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood,

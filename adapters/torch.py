@@ -67,6 +67,13 @@ def negative_log_likelihood_gather(x: Any, t: Any, reduction: str) -> Any:
     return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
 
 
+def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    p = torch.softmax(x, -1) + q
+    return torch.nn.functional.nll_loss(torch.log(p), t, reduction=reduction), p
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import torch
 
@@ -176,6 +183,11 @@ IMPLEMENTATIONS = (
             "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
             "*float16/*": FUSED,
         },
+    ),
+    Implementation(
+        "layered_cross_entropy", fn=layered_cross_entropy, conventions={"every_log": True},
+        precision={"*float16/value/sum-*": Precision("C", finding=NLL_SUM),
+            "*float16/value/mean-*": Precision("C", finding=NLL_SUM), "*float16/*": Precision("B")},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood_gather,

@@ -9,13 +9,18 @@ import numpy as np
 from gradparity.adapter import Fn
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.softmax_family import (
+    RIGHT,
+    Parts,
     at_label,
     labels_a_row_on,
     labels_off_by_one,
+    max_of_everything,
+    no_shift,
     one_hot,
     over_n_minus_1,
     reduced,
     row_sum,
+    softmax,
     spread,
     swapped,
 )
@@ -90,4 +95,72 @@ OF_LABELS: tuple[Mutant, ...] = (
     Mutant(NLL, "gradient-clipped-at-1e-7", vjp=gradient_of(gradient_clipped_at(1e-7)), at="near-floor"),
 )  # fmt: skip
 
-MUTANTS = OF_LABELS
+# --- layer by layer
+
+LAYERED = "layered_cross_entropy"
+
+
+def probabilities(x: Array, axis: int = -1) -> Array:
+    return softmax(RIGHT, x, axis)
+
+
+def layered(of: Callable[[Array], Array]) -> Defect:
+    """With other probabilities of(x)."""
+
+    def loss(x: Array, q: Array, t: Array, reduction: str) -> tuple[Array, Array]:
+        p = of(x) + q
+        return reduced(-np.log(at_label(p, t)), reduction), p
+
+    return instead(loss)
+
+
+def of_one_max(x: Array) -> Array:
+    """np.max(inputs) over the whole batch: rows far below it underflow."""
+    return softmax(Parts(shift=max_of_everything), x)
+
+
+def backwards(dx: Callable[[Array, Array], Array], dp: Callable[[Array, Array], Array] = right_gradient) -> Defect:
+    """Of dp(p, t), the gradient for the probabilities, and dx(s, dp), which takes it through the softmax."""
+
+    def vjp(g: Array, y: Array, x: Array, q: Array, t: Array, reduction: str) -> Arrays:
+        s = probabilities(x)
+        d = spread(g, x, reduction) * dp(s + q, t)
+        return {"x": dx(s, d), "q": d}
+
+    return instead(vjp)
+
+
+def through_softmax(s: Array, d: Array) -> Array:
+    return s * (d - row_sum(s * d, -1))
+
+
+def one_gradient_for_both(g: Array, y: Array, x: Array, q: Array, t: Array, reduction: str) -> Arrays:
+    """That of the fused loss for the probabilities too."""
+    d = spread(g, x, reduction) * (probabilities(x) - one_hot(x, t))
+    return {"x": d, "q": d}
+
+
+IN_LAYERS: tuple[Mutant, ...] = (
+    both(LAYERED, "labels-off-by-one", arguments(labels_off_by_one), "coarse"),
+    both(LAYERED, "labels-shifted-by-a-row", arguments(labels_a_row_on), "coarse"),
+    both(LAYERED, "mean-for-sum", arguments(swapped), "sum-scale-1"),
+    both(LAYERED, "perturbation-ignored", arguments(lambda kw: {"q": 0 * kw["q"]}), "perturbed"),
+    Mutant(LAYERED, "mean-over-n-minus-1", result(over_n_minus_1), at="mean-scale-1"),
+    Mutant(LAYERED, "no-max-shift", layered(lambda x: softmax(Parts(shift=no_shift), x)), at="shift-10000",
+           reason="fail/nonfinite"),
+    Mutant(LAYERED, "max-of-the-whole-batch", layered(of_one_max), at="far-rows", reason="fail/nonfinite"),
+    Mutant(LAYERED, "softmax-along-axis-0", layered(lambda x: probabilities(x, 0)), at="classes-17"),
+    Mutant(LAYERED, "softmax-twice", layered(lambda x: probabilities(probabilities(x))), at="coarse"),
+    Mutant(LAYERED, "clipped-at-0.01", at="scale-1",
+           value=layered(lambda x: np.maximum(probabilities(x), x.dtype.type(0.01)))),
+    Mutant(LAYERED, "diagonal-only", vjp=backwards(lambda s, d: s * (1 - s) * d), at="coarse"),
+    Mutant(LAYERED, "softmax-not-passed-through", vjp=backwards(lambda s, d: d), at="coarse"),
+    Mutant(LAYERED, "jacobian-without-the-outer-product", vjp=backwards(lambda s, d: s * d), at="coarse"),
+    Mutant(LAYERED, "jacobian-summed-over-the-batch", at="classes-17",
+           vjp=backwards(lambda s, d: s * (d - row_sum(s * d, -1).sum(axis=0)))),
+    Mutant(LAYERED, "gradient-as-if-normalised", at="coarse", check="vjp.q",
+           vjp=backwards(through_softmax, gradient_if_normalised)),
+    Mutant(LAYERED, "one-gradient-for-both-layers", vjp=instead(one_gradient_for_both), at="coarse", check="vjp.q"),
+)  # fmt: skip
+
+MUTANTS = (*OF_LABELS, *IN_LAYERS)

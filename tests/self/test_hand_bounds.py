@@ -405,6 +405,38 @@ def negative_log_likelihood_vjp(m: Model, g: Array, ey: Array, x: Array, t: Arra
     return np.where(np.arange(x.shape[-1]) == t[:, None], e, 0.0) + m.tiny
 
 
+def perturbed(m: Model, x: Array, q: Array) -> tuple[Array, Array]:
+    """s + q, and its error: a rounding where q is not 0."""
+    s, es = softmax_parts(m, x)[2], softmax(m, x, -1)
+    return s + q, es + np.where(q == 0, 0.0, m.rounding(s + q, es) + m.tiny)
+
+
+def layered_cross_entropy(m: Model, x: Array, q: Array, t: Array, reduction: str) -> Array:
+    """-log p of a p wrong by E_p: -log(1 - E_p / p), and the logarithm's own."""
+    p, ep = (np.take_along_axis(v, t[:, None], -1)[:, 0] for v in perturbed(m, x, q))
+    moved, y = -np.log1p(-np.minimum(ep / p, 1)), -np.log(p)
+    return reduced(m, y, moved + m.log * (np.abs(y) + moved) + m.tiny, reduction)
+
+
+def layered_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, q: Array, t: Array, reduction: str) -> Array:
+    """s (d - <s, d>), d = -c / p at the label, 0 elsewhere: E_d as of a quotient, one product, one sum of one term,
+    a difference, a product."""
+    count = len(t) if reduction == "mean" else 1
+    g = np.broadcast_to(g, len(t))[:, None]
+    label = np.arange(x.shape[-1]) == t[:, None]
+    (p, ep), s, es = perturbed(m, x, q), softmax_parts(m, x)[2], softmax(m, x, -1)
+    d = np.where(label, -g / count / p, 0.0)
+    ed = np.where(label, quotient(m, g / count, by_exact(m, g, 0.0, np.array(count)), p, ep), 0.0)
+    product = np.abs(d) * es + ed * (s + es)
+    product = np.where(label, product + m.rounding(s * d, product) + m.tiny, 0.0)
+    inner = product.sum(-1) + m.sum(np.abs(s * d) + product, (s * d).sum(-1), product.sum(-1))
+    gap = d - (s * d).sum(-1, keepdims=True)
+    inner = inner[:, None] + ed
+    inner = inner + m.rounding(gap, inner) + m.tiny
+    e = s * inner + es * (np.abs(gap) + inner)
+    return e + m.rounding(s * gap, e) + m.tiny
+
+
 def by_exact(m: Model, v: Array, e: Array | float, d: Array) -> Array:
     """v / d for an exact d: one unit in the last place, but nothing where v is exact too and d a power of two."""
     q, moved = np.abs(v / d), e / np.abs(d)
@@ -510,6 +542,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "ragged_centroid": (ragged_centroid, ragged_centroid_vjp),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
     "negative_log_likelihood": (negative_log_likelihood, negative_log_likelihood_vjp),
+    "layered_cross_entropy": (layered_cross_entropy, layered_cross_entropy_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 

@@ -105,6 +105,7 @@ COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40, "negative_log_likelihood": 24,
+    "layered_cross_entropy": 22,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -120,6 +121,7 @@ LEFT_OUT = {
     "ragged_centroid": {"large", "empty"},
     "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
     "negative_log_likelihood": {"large", "empty", "non-finite"},
+    "layered_cross_entropy": {"large", "empty", "non-finite"},
 }
 
 
@@ -196,6 +198,7 @@ DIFFERENCED = {
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
     "negative_log_likelihood": ("near-ceiling",),
+    "layered_cross_entropy": ("scale-1", "equal", "mean-scale-1", "sum-scale-1"),
 }
 
 
@@ -356,6 +359,9 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
            ("none", {"normalised": True}, [2 * LOG2, LOG3]), ("none", {"floor": 0.5}, [LOG2, LOG2]),
            ("none", {"floor": 0.5, "normalised": True}, [np.log(L(2.5)), LOG2]),
            ("none", {"ceiling": 0.125}, [3 * LOG2, 3 * LOG2]))},
+    **{f"layered cross-entropy, {more}": ("layered_cross_entropy", {"x": TWO_ROWS, "q": [[0, 0], [0, 0.25]],
+                                          "t": np.array([0, 1])}, {**NONE, **more}, want)
+       for more, want in (({}, [LOG2, 0]), ({"normalised": True}, [LOG2, np.log(L(1.25))]))},
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip

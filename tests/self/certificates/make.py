@@ -181,6 +181,11 @@ def negative_log_likelihood(x: Array, t: Array, reduction: str) -> Array:
     return reduced(-np.log(x[np.arange(len(t)), t]), reduction)
 
 
+def layered_cross_entropy(x: Array, q: Array, t: Array, reduction: str) -> tuple[Array, Array]:
+    p = softmax(x, 1) + q
+    return negative_log_likelihood(p, t, reduction), p
+
+
 def hinge(x: Array, t: Array) -> Array:
     return each(positive, 1 - t * x)
 
@@ -408,6 +413,25 @@ NEGATIVE_LOG_LIKELIHOOD = (
 )  # fmt: skip
 
 
+def with_perturbation(by: float, make: Any, *arguments: Any) -> Any:
+    """Logits and labels with multiples of by / 8 to be added to the probabilities."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found = labelled(make, *arguments)(draw)
+        return {"x": found["x"], "q": draw.quantised(by * draw.integers("q", found["x"].shape, 9) / 8), "t": found["t"]}
+
+    return arrays
+
+
+LAYERED = (
+    *(Case(f"perturbed-{by:g}-{name}" if by else name, with_perturbation(by, *make), {"reduction": "none"})
+      for by in (0.0, 0.01, 1.0) for name, make in ROWS.items()
+      if name.startswith(("scale-0.1-", "scale-1-", "scale-3-", "dominant-5", "near-ties", "shift-1", "equal"))),
+    *(Case(f"{reduction}-scale-{s:g}-c{c}", with_perturbation(0.0, logits, 3, c, s), {"reduction": reduction})
+      for reduction in ("sum", "mean") for c in FEW for s in (0.01, 1)),
+)  # fmt: skip
+
+
 def at(*margins: float) -> Any:
     """Both labels at each of these margins t x."""
     t = np.repeat([1.0, -1.0], len(margins))
@@ -509,6 +533,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "ragged_centroid": (ragged_centroid, RAGGED),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
     "negative_log_likelihood": (negative_log_likelihood, NEGATIVE_LOG_LIKELIHOOD),
+    "layered_cross_entropy": (layered_cross_entropy, LAYERED),
 }
 
 
