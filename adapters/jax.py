@@ -134,6 +134,14 @@ def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss), p
 
 
+def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = -t * jnp.log(x) - (1 - t) * jnp.log(1 - x)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -225,8 +233,11 @@ IMPLEMENTATIONS = (
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
     ),
     Implementation(
+        "binary_cross_entropy", fn=binary_cross_entropy, road="complement", precision={"*float16/*": STEPWISE}
+    ),
+    Implementation(
         "layered_cross_entropy", fn=layered_cross_entropy, conventions={"every_log": True},
-        precision={"*float16/*": Precision("B")},
+        precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions={"every_log": True},

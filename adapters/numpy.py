@@ -95,6 +95,18 @@ def negative_log_likelihood_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) 
     return {"x": dx}
 
 
+def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    losses = -t * np.log(x) - (1 - t) * np.log1p(-x)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def binary_cross_entropy_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    return {"x": scale * (x - t) / ((1 - x) * x)}
+
+
 def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     import numpy as np
 
@@ -215,6 +227,13 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
+    Implementation(
+        "binary_cross_entropy",
+        fn=binary_cross_entropy,
+        road="fused",
+        vjp=binary_cross_entropy_vjp,
+        precision=IN_THE_DTYPE,
     ),
     Implementation(
         "layered_cross_entropy", fn=layered_cross_entropy, vjp=layered_cross_entropy_vjp, precision=IN_THE_DTYPE

@@ -134,6 +134,13 @@ def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss), p
 
 
+def binary_crossentropy(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.keras.losses.binary_crossentropy(t[..., None], x[..., None])  # the mean over an axis of one
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import tensorflow as tf
 
@@ -284,9 +291,14 @@ IMPLEMENTATIONS = (
         },
     ),
     Implementation(
+        "binary_cross_entropy", "tf.keras.losses.binary_crossentropy", binary_crossentropy, road="complement",
+        conventions={"floor": 1e-7, "ceiling": 1 - 1e-7},
+        precision={"*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+    ),
+    Implementation(
         "layered_cross_entropy", fn=layered_crossentropy,
         conventions={"normalised": True, "floor": 1e-7, "ceiling": 1 - 1e-7},
-        precision={"*float16/*": Precision("B"), "float32/vjp/*": RECIPROCAL},
+        precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood,

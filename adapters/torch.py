@@ -185,9 +185,14 @@ IMPLEMENTATIONS = (
         },
     ),
     Implementation(
+        "binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", renames={"x": "input", "t": "target"},
+        road="fused", conventions={"least_log": -100.0, "least_variance": 9.999999960041972e-13},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
         "layered_cross_entropy", fn=layered_cross_entropy, conventions={"every_log": True},
         precision={"*float16/value/sum-*": Precision("C", finding=NLL_SUM),
-            "*float16/value/mean-*": Precision("C", finding=NLL_SUM), "*float16/*": Precision("B")},
+            "*float16/value/mean-*": Precision("C", finding=NLL_SUM), "*float16/*": STEPWISE},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood_gather,

@@ -21,9 +21,14 @@ from gradparity.mutation import Mutant, off, right
 from gradparity.reference import OPS
 
 # A case in which nothing is special, where it is not scale-1.
-TYPICAL = {"ragged_centroid": "random", "negative_log_likelihood": "spread-4"}
+TYPICAL = {"ragged_centroid": "random", "negative_log_likelihood": "spread-4", "binary_cross_entropy": "soft-spread-0"}
 # The case that an argument clipped at 30 dies in, where it is not scale-10000; probabilities have clips of their own.
-CLIPPED = {"ragged_centroid": "offset-100", "negative_log_likelihood": "", "layered_cross_entropy": ""}
+CLIPPED = {
+    "ragged_centroid": "offset-100",
+    "negative_log_likelihood": "",
+    "layered_cross_entropy": "",
+    "binary_cross_entropy": "",
+}
 
 
 # name: (what is done to value and gradient alike, how that is caught)
@@ -76,6 +81,7 @@ FLOOR = {
     "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
     "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
+    "binary_cross_entropy": ((3, "coarse"), (0, "coarse")),
     "layered_cross_entropy": ((4, "coarse"), (5, "perturbed")),
     "negative_log_likelihood": ((3, "classes-17"), (0, "classes-1000")),
 }

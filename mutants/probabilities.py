@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from gradparity.adapter import Fn
 from gradparity.mutants.defects import arguments, instead, result
+from gradparity.mutants.pointwise import sigmoid
 from gradparity.mutants.softmax_family import (
     RIGHT,
     Parts,
@@ -31,7 +33,7 @@ NLL = "negative_log_likelihood"
 
 
 def loss_of(of: Callable[[Array, Array], Array]) -> Defect:
-    """A loss of(x, t) for each row, reduced."""
+    """A loss of(x, t) for each row, or element, reduced."""
     return instead(lambda x, t, reduction: reduced(of(x, t), reduction))
 
 
@@ -69,7 +71,7 @@ def gradient_clipped_at(least: float) -> Callable[[Array, Array], Array]:
     return lambda x, t: right_gradient(x, t) * (x >= least)
 
 
-def both(op: str, name: str, defect: Defect, at: str, **more: Fn) -> Mutant:
+def both(op: str, name: str, defect: Defect, at: str) -> Mutant:
     return Mutant(op, name, defect, defect, at)
 
 
@@ -163,4 +165,49 @@ IN_LAYERS: tuple[Mutant, ...] = (
     Mutant(LAYERED, "one-gradient-for-both-layers", vjp=instead(one_gradient_for_both), at="coarse", check="vjp.q"),
 )  # fmt: skip
 
-MUTANTS = (*OF_LABELS, *IN_LAYERS)
+# --- two classes
+
+BCE = "binary_cross_entropy"
+
+
+def slope(of: Callable[[Array, Array], Array]) -> Defect:
+    """A derivative of(x, t) of one loss."""
+
+    def vjp(g: Array, y: Array, x: Array, t: Array, reduction: str) -> Arrays:
+        return {"x": (g / x.dtype.type(len(x)) if reduction == "mean" else g) * of(x, t)}
+
+    return instead(vjp)
+
+
+def binary_loss(x: Array, t: Array, log: Fn = np.log) -> Array:
+    return -t * log(x) - (1 - t) * log(1 - x)
+
+
+def within(least: float, x: Array) -> Array:
+    return np.clip(x, x.dtype.type(least), x.dtype.type(1 - least))
+
+
+OF_TWO: tuple[Mutant, ...] = (
+    both(BCE, "targets-all-1", arguments(lambda kw: {"t": 0 * kw["t"] + 1}), "spread-4"),
+    both(BCE, "targets-swapped", arguments(lambda kw: {"t": 1 - kw["t"]}), "spread-4"),
+    both(BCE, "targets-rounded", arguments(lambda kw: {"t": np.round(kw["t"])}), "soft-spread-4"),
+    both(BCE, "targets-are-signs", arguments(lambda kw: {"t": (kw["t"] + 1) / 2}), "spread-4"),
+    both(BCE, "mean-over-n-minus-1", result(over_n_minus_1), "mean-spread-4"),
+    both(BCE, "mean-for-sum", arguments(swapped), "sum-spread-4"),
+    both(BCE, "clipped-at-0.01", arguments(lambda kw: {"x": within(1e-2, kw["x"])}), "spread-8"),
+    Mutant(BCE, "positives-alone", loss_of(lambda x, t: -t * np.log(x)), slope(lambda x, t: -t / x), "coarse"),
+    Mutant(BCE, "of-logits", loss_of(lambda x, t: binary_loss(sigmoid(x), t)), slope(lambda x, t: sigmoid(x) - t),
+           "coarse"),
+    Mutant(BCE, "log-to-the-base-2", loss_of(partial(binary_loss, log=np.log2)), at="coarse"),
+    Mutant(BCE, "log-of-p-plus-1e-3", loss_of(partial(binary_loss, log=lambda p: np.log(p + p.dtype.type(1e-3)))),
+           at="coarse"),
+    Mutant(BCE, "squared-error", loss_of(lambda x, t: np.square(x - t)), slope(lambda x, t: 2 * (x - t)), "coarse"),
+    Mutant(BCE, "gradient-of-the-logits", vjp=slope(lambda x, t: x - t), at="coarse"),
+    Mutant(BCE, "gradient-negated-for-negatives", vjp=slope(lambda x, t: -t / x - (1 - t) / (1 - x)), at="coarse"),
+    Mutant(BCE, "gradient-over-p-alone", vjp=slope(lambda x, t: (x - t) / x), at="coarse"),
+    Mutant(BCE, "gradient-over-p-squared", vjp=slope(lambda x, t: (x - t) / np.square(x)), at="coarse"),
+    Mutant(BCE, "least-variance-of-0.05", at="spread-4",
+           vjp=slope(lambda x, t: (x - t) / np.maximum(x * (1 - x), x.dtype.type(0.05)))),
+)  # fmt: skip
+
+MUTANTS = (*OF_LABELS, *IN_LAYERS, *OF_TWO)

@@ -2,6 +2,7 @@
 
 from gradparity.op import Op
 from gradparity.reference import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
     hinge,
@@ -23,6 +24,6 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
-        negative_log_likelihood, layered_cross_entropy,
+        negative_log_likelihood, layered_cross_entropy, binary_cross_entropy,
     )
 }  # fmt: skip

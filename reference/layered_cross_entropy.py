@@ -27,8 +27,8 @@ def layered_cross_entropy(
     """loss = negative_log_likelihood(p, t), p = softmax(x) + q.  x: [N, C] logits, q: [N, C], t: [N] in 0..C-1 ->
     loss: [N], or its sum or mean, and the probabilities p.
 
-    q is there for its gradient, which is that of the loss for p; it is 0 in all cases but one. A label whose probability
-    underflows has the loss infinity, where cross_entropy is finite, and a gradient of NaN, unless p is clipped.
+    q is there for its gradient, which is that of the loss for p; in all cases but one it is 0. If a label's probability
+    underflows the loss is infinite, where cross_entropy is finite, and the gradient NaN, unless p is clipped.
     """
     p = perturbed(softmax(x), q)
     return negative_log_likelihood(p, t, reduction, **conventions), p

@@ -118,6 +118,7 @@ INPUTS = {
     "ragged_centroid": "27a606d3051fd514",
     "binary_cross_entropy_with_logits": "49c70bf85651cd53",
     "negative_log_likelihood": "2c7c503b6a2111b7",
+    "binary_cross_entropy": "9ef2907cc22bcffb",
     "layered_cross_entropy": "cd1b3f9d3a983d63",
 }  # fmt: skip
 

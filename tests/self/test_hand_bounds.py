@@ -437,6 +437,31 @@ def layered_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, q: Array,
     return e + m.rounding(s * gap, e) + m.tiny
 
 
+def binary_cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    """-t log x - (1 - t) log1p(-x): of each product the logarithm's and its own rounding, and in the second that of
+    1 - t."""
+    positive, negative, one = np.log(x), np.log1p(-x), m.rounding(1 - t)
+    second = m.log1p * np.abs(negative)
+    left, right = t * m.log * np.abs(positive), (1 - t + one) * second + one * np.abs(negative)
+    left, right = left + m.rounding(t * positive, left), right + m.rounding((1 - t) * negative, right)
+    y = -t * positive - (1 - t) * negative
+    return reduced(m, y, left + right + m.rounding(y, left + right) + 4 * m.tiny, reduction)
+
+
+def binary_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    """c (1 - t) / (1 - x) - c t / x: two products, two quotients, a difference."""
+    count = len(x) if reduction == "mean" else 1
+    g = np.broadcast_to(g, x.shape)
+    c, ec, one = g / count, by_exact(m, g, 0.0, np.array(count)), m.rounding(1 - t)
+    above = (np.abs(c) + ec) * one + ec * (1 - t)
+    above, other = above + m.rounding(c * (1 - t), above), ec * t + m.rounding(c * t, ec * t)
+    below = m.rounding(1 - x)
+    left = np.where(below == 0, by_exact(m, c * (1 - t), above, 1 - x), quotient(m, c * (1 - t), above, 1 - x, below))
+    right = by_exact(m, c * t, other, x)
+    dx = c * (1 - t) / (1 - x) - c * t / x
+    return left + right + m.rounding(dx, left + right) + 2 * m.tiny * (1 / x + 1 / (1 - x))
+
+
 def by_exact(m: Model, v: Array, e: Array | float, d: Array) -> Array:
     """v / d for an exact d: one unit in the last place, but nothing where v is exact too and d a power of two."""
     q, moved = np.abs(v / d), e / np.abs(d)
@@ -543,6 +568,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
     "negative_log_likelihood": (negative_log_likelihood, negative_log_likelihood_vjp),
     "layered_cross_entropy": (layered_cross_entropy, layered_cross_entropy_vjp),
+    "binary_cross_entropy": (binary_cross_entropy, binary_cross_entropy_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 

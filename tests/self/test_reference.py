@@ -17,7 +17,7 @@ import pytest
 from gradparity.arithmetic import Arithmetic, Tracked
 from gradparity.cases import COTANGENTS, Draw
 from gradparity.check import tracked
-from gradparity.op import LONGER, Array, Arrays, Case, Op, is_float, outputs, wide
+from gradparity.op import LONGER, Array, Arrays, Case, Op, Road, is_float, outputs, wide
 from gradparity.reference import OPS
 from gradparity.reference.ragged_centroid import ragged
 
@@ -105,7 +105,7 @@ COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40, "negative_log_likelihood": 24,
-    "layered_cross_entropy": 22,
+    "layered_cross_entropy": 22, "binary_cross_entropy": 25,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -122,6 +122,7 @@ LEFT_OUT = {
     "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
     "negative_log_likelihood": {"large", "empty", "non-finite"},
     "layered_cross_entropy": {"large", "empty", "non-finite"},
+    "binary_cross_entropy": {"large", "empty", "non-finite"},
 }
 
 
@@ -183,7 +184,8 @@ def test_no_bound_of_a_gradient_is_so_wide_that_zero_passes_everywhere(op: Op, c
 
 DIFFERENCE = 2.0**-17  # about the cube root of float64's unit roundoff, where both errors below are equally large
 THIRD = 1.0  # no third derivative of these functions along a coordinate is larger; of the quadratic ones it is 0
-CUBED = {"negative_log_likelihood": 2.001}  # but those: that of -log p is -2 / p^3, at probabilities near 1
+# but those: that of -log p is -2 / p^3, at probabilities near 1, and of 1/4 at least
+CUBED = {"negative_log_likelihood": 2.001, "binary_cross_entropy": 2.001 * 4**3}
 DIFFERENCED = {
     "softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "log_softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
@@ -198,6 +200,7 @@ DIFFERENCED = {
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
     "negative_log_likelihood": ("near-ceiling",),
+    "binary_cross_entropy": ("halves",),
     "layered_cross_entropy": ("scale-1", "equal", "mean-scale-1", "sum-scale-1"),
 }
 
@@ -362,6 +365,12 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     **{f"layered cross-entropy, {more}": ("layered_cross_entropy", {"x": TWO_ROWS, "q": [[0, 0], [0, 0.25]],
                                           "t": np.array([0, 1])}, {**NONE, **more}, want)
        for more, want in (({}, [LOG2, 0]), ({"normalised": True}, [LOG2, np.log(L(1.25))]))},
+    **{f"binary cross-entropy of probabilities, {how} {more}": (
+        "binary_cross_entropy", {"x": [0.25, 0.25, 0.75], "t": [1, 0, 0.5]}, {"reduction": how, **more}, want)
+       for how, more, want in (
+           ("none", {}, [2 * LOG2, 2 * LOG2 - LOG3, 2 * LOG2 - LOG3 / 2]), ("sum", {}, 6 * LOG2 - LOG3 * 3 / 2),
+           ("mean", {}, 2 * LOG2 - LOG3 / 2), ("none", {"floor": 0.5, "ceiling": 0.5}, [LOG2, LOG2, LOG2]),
+           ("none", {"least_log": -0.5}, [0.5, 2 * LOG2 - LOG3, 0.25 + LOG2 - LOG3 / 2]))},
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip
@@ -554,6 +563,25 @@ def test_what_is_clipped_has_no_gradient_and_the_clip_itself_has(kind: Any) -> N
     dx = op.vjp(np.ones(6, kind), None, x, t, **clip)["x"]
     assert dx[:, 0].tolist() == [0, -4, -2, -1 / kind(0.75), 0, 0]
     assert np.isnan(op.vjp(np.ones(6, kind), None, x, t)["x"][5])
+
+
+@pytest.mark.parametrize("road", ["", "complement", "fused"])
+def test_a_confident_mistake_of_probabilities(road: str) -> None:
+    """NaN without a clip, by 0 log 0; else what the clip says: that of the logarithm is in the value alone, that of the
+    variance in the gradient alone, that of the probability in both."""
+    op = OPS["binary_cross_entropy"]
+    taken = op.roads.get(road, Road())
+    forward, vjp = taken.forward or op.forward, taken.vjp or op.vjp
+    x, t, clipped = np.array([0.0, 1.0]), np.array([1.0, 0.0]), {"floor": 0.25, "ceiling": 0.75}
+    with np.errstate(all="ignore"):
+        assert forward(x, t).tolist() == [np.inf, np.inf]
+        assert np.isnan(forward(x, 1 - t)).all()
+        assert forward(x, t, least_log=-100.0).tolist() == [100, 100]
+        assert forward(x, 1 - t, least_log=-100.0).tolist() == [0, 0]
+        assert forward(x, t, **clipped).tolist() == [-np.log(0.25)] * 2
+        assert vjp(np.ones(2), None, x, t, **clipped)["x"].tolist() == [0, 0]
+    if road == "fused":
+        assert vjp(np.ones(2), None, x, t, least_variance=0.125)["x"].tolist() == [-8, 8]
 
 
 @pytest.mark.parametrize("every_log", [False, True])

@@ -186,6 +186,11 @@ def layered_cross_entropy(x: Array, q: Array, t: Array, reduction: str) -> tuple
     return negative_log_likelihood(p, t, reduction), p
 
 
+def binary_cross_entropy(x: Array, t: Array, reduction: str) -> Array:
+    t = np.array([dual(float(v)) for v in t])  # so that 1 - t is exact
+    return reduced(-(t * np.log(x) + (1 - t) * np.log(1 - x)), reduction)
+
+
 def hinge(x: Array, t: Array) -> Array:
     return each(positive, 1 - t * x)
 
@@ -432,6 +437,20 @@ LAYERED = (
 )  # fmt: skip
 
 
+def on_both_sides(draw: Draw, count: int, spread: int) -> Array:
+    """m 2^-k as in fractions, but no more than 1/2, and 1 less that, which is no 1."""
+    small = fractions(draw, 1, count, spread)[0].astype(np.float64) / 2
+    return draw.quantised(np.where((np.arange(count) % 2 == 1) & (small > 2.0**-20), 1 - small, small))
+
+
+BINARY_CROSS_ENTROPY = (
+    *(Case(f"spread-{k}-{take}", with_targets(on_both_sides, 8, k), {"reduction": "none"}) for take in "abcdefghij"
+      for k in (0, 1, 2, 4, 8, 12, 16, 20, 60, 100)),
+    *(Case(f"{reduction}-{n}-spread-{k}", with_targets(on_both_sides, n, k), {"reduction": reduction})
+      for reduction in ("sum", "mean") for n in (1, 5, 8) for k in (0, 4, 20)),
+)  # fmt: skip
+
+
 def at(*margins: float) -> Any:
     """Both labels at each of these margins t x."""
     t = np.repeat([1.0, -1.0], len(margins))
@@ -534,6 +553,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
     "negative_log_likelihood": (negative_log_likelihood, NEGATIVE_LOG_LIKELIHOOD),
     "layered_cross_entropy": (layered_cross_entropy, LAYERED),
+    "binary_cross_entropy": (binary_cross_entropy, BINARY_CROSS_ENTROPY),
 }
 
 
