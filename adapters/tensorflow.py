@@ -196,10 +196,12 @@ BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in flo
 TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place in bfloat16"
 # a quotient of polynomials, up to 5.7 units in the last place off; the other frameworks divide by 1 + exp(-x)
 RATIONAL = Precision("A", ulps={"divide": 5})
+F16_REDUCED = dict.fromkeys(
+    ("float16/value/sum-*", "float16/value/mean-*"), Precision("C", sharp=True, finding=F16_SUM)
+)
 REDUCED_BY_TF = {
     "float16/value/mean-large-losses": STEPWISE,  # a known failure; where a sum may overflow class C allows all
-    "float16/value/sum-*": Precision("C", sharp=True, finding=F16_SUM),
-    "float16/value/mean-*": Precision("C", sharp=True, finding=F16_SUM),
+    **F16_REDUCED,
     "*float16/vjp/*": Precision("B"), "*float16/*": STEPWISE,
 }  # fmt: skip
 # the gradient of log is g times tf.math.reciprocal, an estimate that one Newton step leaves 2.6 units in the last place
@@ -287,22 +289,26 @@ IMPLEMENTATIONS = (
         "negative_log_likelihood", "tf.keras.losses.sparse_categorical_crossentropy", sparse_categorical_crossentropy,
         conventions={"normalised": True, "floor": 1e-7, "ceiling": 1 - 1e-7},
         precision={
-            "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS), "float32/vjp/*": RECIPROCAL,
+            **F16_REDUCED, "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
+            "float32/vjp/*": RECIPROCAL,
         },
     ),
     Implementation(
         "binary_cross_entropy", "tf.keras.losses.binary_crossentropy", binary_crossentropy, road="complement",
         conventions={"floor": 1e-7, "ceiling": 1 - 1e-7},
-        precision={"*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+        precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
     ),
     Implementation(
         "layered_cross_entropy", fn=layered_crossentropy,
         conventions={"normalised": True, "floor": 1e-7, "ceiling": 1 - 1e-7},
-        precision={"float16/value/*": Precision("B"), "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+        precision={
+            **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "float16/value/*": Precision("B"),
+            "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
+        },
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood,
-        precision={"*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+        precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
     ),
 )  # fmt: skip
 

@@ -139,6 +139,7 @@ INPUTS = {
     **{f"spread-{k}": labelled(probabilities, 8, 10, k) for k in (0, 4, 8, 20, 60, 100)},
     **{f"unnormalised-{k}": labelled(unnormalised, 8, 10, k) for k in (0, 8, 60)},
     "separate-layers": rows_of(SEPARATE_LAYERS),
+    "plus-one": lambda draw: {"x": draw.quantised([[0.2, 0.8]]), "t": np.zeros(1, np.int64)},
     "two-classes": rows_of((0.2, 0.8), (0.5, 0.5), (0.2, 0.2), (3.0, 1.0)),
     "one-hot": rows_of(ONE_HOT, ONE_HOT),
     "some-zeros": rows_of((0.0, 0.75, 0.25), (0.5, 0.5, 0.0)),
