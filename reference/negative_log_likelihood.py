@@ -125,7 +125,7 @@ def near(*values: float) -> Any:
 
 def subnormal_labels(draw: Draw) -> Arrays:
     """Every other label has a subnormal probability."""
-    arrays = labelled(probabilities, 8, 10, 4)(draw)
+    arrays: Arrays = labelled(probabilities, 8, 10, 4)(draw)
     form = FORMATS[draw.dtype]
     tiny = draw.quantised(draw.integers("tiny", (4,), 2 ** (form.bits - 1), 1) * form.eta)
     arrays["x"][np.arange(0, 8, 2), arrays["t"][::2]] = tiny
