@@ -129,8 +129,8 @@ def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
 def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     import tensorflow as tf
 
-    # of tf.nn.softmax(x) itself keras takes the logits x instead, in a tf.function: there the loss of [0, 100] for label 0
-    # is 100, in eager mode 16.1, where the probability is clipped
+    # of tf.nn.softmax(x) itself keras takes the logits x, but only in a tf.function: there the loss of [0, 100] for label
+    # 0 is 100, in eager mode 16.1, where the probability is clipped
     p = tf.nn.softmax(x) + q
     loss = tf.keras.losses.sparse_categorical_crossentropy(t, p)
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss), p
