@@ -187,6 +187,10 @@ NAN = float("nan")
 ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
 see https://github.com/jax-ml/jax/issues/40409"
 
+INF = float("inf")
+UNCLIPPED = {"floor": -INF, "ceiling": INF}
+OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": True}
+
 IMPLEMENTATIONS = (
     Implementation(
         "softmax", "jax.nn.softmax",
@@ -233,14 +237,15 @@ IMPLEMENTATIONS = (
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
     ),
     Implementation(
-        "binary_cross_entropy", fn=binary_cross_entropy, road="complement", precision={"*float16/*": STEPWISE}
+        "binary_cross_entropy", fn=binary_cross_entropy, road="complement",
+        conventions={**UNCLIPPED, "least_log": -INF, "least_variance": 0.0}, precision={"*float16/*": STEPWISE},
     ),
     Implementation(
-        "layered_cross_entropy", fn=layered_cross_entropy, conventions={"every_log": True},
+        "layered_cross_entropy", fn=layered_cross_entropy, conventions=OF_PROBABILITIES,
         precision={"*float16/*": STEPWISE},
     ),
     Implementation(
-        "negative_log_likelihood", fn=negative_log_likelihood, conventions={"every_log": True},
+        "negative_log_likelihood", fn=negative_log_likelihood, conventions=OF_PROBABILITIES,
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
 )  # fmt: skip

@@ -199,6 +199,10 @@ NO_BOUND = dict.fromkeys(
     ("bfloat16/*/classes-32000", "bfloat16/value/classes-1000-equal", "float16/value/mean-large-losses"), WORDS
 )
 
+INF = float("inf")
+UNCLIPPED = {"floor": -INF, "ceiling": INF}
+OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": False}
+
 IMPLEMENTATIONS = (
     Implementation("softmax", fn=softmax_pure_python, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND),
     Implementation(
@@ -231,15 +235,24 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy",
         fn=binary_cross_entropy,
-        road="fused",
         vjp=binary_cross_entropy_vjp,
+        conventions={**UNCLIPPED, "least_log": -INF, "least_variance": 0.0},
+        road="fused",
         precision=IN_THE_DTYPE,
     ),
     Implementation(
-        "layered_cross_entropy", fn=layered_cross_entropy, vjp=layered_cross_entropy_vjp, precision=IN_THE_DTYPE
+        "layered_cross_entropy",
+        fn=layered_cross_entropy,
+        vjp=layered_cross_entropy_vjp,
+        conventions=OF_PROBABILITIES,
+        precision=IN_THE_DTYPE,
     ),
     Implementation(
-        "negative_log_likelihood", fn=negative_log_likelihood, vjp=negative_log_likelihood_vjp, precision=IN_THE_DTYPE
+        "negative_log_likelihood",
+        fn=negative_log_likelihood,
+        vjp=negative_log_likelihood_vjp,
+        conventions=OF_PROBABILITIES,
+        precision=IN_THE_DTYPE,
     ),
 )
 

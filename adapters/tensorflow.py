@@ -129,8 +129,8 @@ def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
 def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     import tensorflow as tf
 
-    # of tf.nn.softmax(x) itself keras takes the logits x, but only in a tf.function: there the loss of [0, 100] for label
-    # 0 is 100, in eager mode 16.1, where the probability is clipped
+    # of tf.nn.softmax(x) itself keras takes the logits x, but only in a tf.function: there the loss of [0, 100] for
+    # label 0 is 100, in eager mode 16.1, where the probability is clipped
     p = tf.nn.softmax(x) + q
     loss = tf.keras.losses.sparse_categorical_crossentropy(t, p)
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss), p
@@ -209,6 +209,10 @@ REDUCED_BY_TF = {
 # the gradient of log is g times tf.math.reciprocal, an estimate that one Newton step leaves 2.6 units in the last place
 # off (at 1 too), 3.3 with the product: the largest of two million arguments
 RECIPROCAL = Precision("A", ulps={"divide": 3.5})
+
+INF = float("inf")
+CLIPPED = {"floor": 1e-7, "ceiling": 1 - 1e-7}
+OF_PROBABILITIES = {"normalised": True, **CLIPPED, "every_log": True}
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -289,7 +293,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "negative_log_likelihood", "tf.keras.losses.sparse_categorical_crossentropy", sparse_categorical_crossentropy,
-        conventions={"normalised": True, "floor": 1e-7, "ceiling": 1 - 1e-7},
+        conventions=OF_PROBABILITIES,
         precision={
             **F16_REDUCED, "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
             "float32/vjp/*": RECIPROCAL,
@@ -297,12 +301,12 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "binary_cross_entropy", "tf.keras.losses.binary_crossentropy", binary_crossentropy, road="complement",
-        conventions={"floor": 1e-7, "ceiling": 1 - 1e-7},
+        conventions={**CLIPPED, "least_log": -INF, "least_variance": 0.0},
         precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
     ),
     Implementation(
         "layered_cross_entropy", fn=layered_crossentropy,
-        conventions={"normalised": True, "floor": 1e-7, "ceiling": 1 - 1e-7},
+        conventions=OF_PROBABILITIES,
         precision={
             **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "float16/value/*": Precision("B"),
             "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
@@ -310,6 +314,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood,
+        conventions={"normalised": False, "floor": -INF, "ceiling": INF, "every_log": False},
         precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
     ),
 )  # fmt: skip

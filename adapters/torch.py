@@ -120,6 +120,10 @@ NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
 
+INF = float("inf")
+UNCLIPPED = {"floor": -INF, "ceiling": INF}
+OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
+
 IMPLEMENTATIONS = (
     Implementation(
         "softmax", "torch.nn.functional.softmax", renames={"x": "input", "axis": "dim"},
@@ -177,7 +181,7 @@ IMPLEMENTATIONS = (
         binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
     ),
     Implementation(
-        "negative_log_likelihood", fn=negative_log_likelihood, conventions={"every_log": True},
+        "negative_log_likelihood", fn=negative_log_likelihood, conventions={**OF_PROBABILITIES, "every_log": True},
         precision={
             "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
             "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
@@ -186,16 +190,17 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", renames={"x": "input", "t": "target"},
-        road="fused", conventions={"least_log": -100.0, "least_variance": 9.999999960041972e-13},
+        road="fused", conventions={**UNCLIPPED, "least_log": -100.0, "least_variance": 9.999999960041972e-13},
         precision={"*float16/*": STEPWISE},
     ),
     Implementation(
-        "layered_cross_entropy", fn=layered_cross_entropy, conventions={"every_log": True},
+        "layered_cross_entropy", fn=layered_cross_entropy, conventions={**OF_PROBABILITIES, "every_log": True},
         precision={"*float16/value/sum-*": Precision("C", finding=NLL_SUM),
             "*float16/value/mean-*": Precision("C", finding=NLL_SUM), "*float16/*": STEPWISE},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
+        conventions={**OF_PROBABILITIES, "every_log": False},
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
 )  # fmt: skip
