@@ -88,6 +88,14 @@ def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -
     return reductions[reduction](loss)
 
 
+def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(x @ w), t[:, None], axis=-1)
+    return jnp.mean(loss) + reg * jnp.sum(w * w)
+
+
 def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -248,6 +256,9 @@ IMPLEMENTATIONS = (
         "negative_log_likelihood", fn=negative_log_likelihood, conventions=OF_PROBABILITIES,
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
+    Implementation(
+        "softmax_regression", fn=softmax_regression, road="quotient", precision={"*float16/*": Precision("B")},
+    ),
 )  # fmt: skip
 
 VALUE = "y = call({args})"
@@ -266,10 +277,12 @@ ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
         show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jaxlib",),
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
         show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jaxlib",),
     ),
 )  # fmt: skip

@@ -112,6 +112,12 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     return loss if reduction == "none" else loss.mean(), c[ids].reshape(x.shape)
 
 
+def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import torch
+
+    return torch.nn.functional.cross_entropy(x @ w, t) + reg * (w * w).sum()
+
+
 NAN = float("nan")
 ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 bits, along others it is not; see \
 https://github.com/pytorch/pytorch/issues/140222"
@@ -202,6 +208,9 @@ IMPLEMENTATIONS = (
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
         conventions={**OF_PROBABILITIES, "every_log": False},
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "softmax_regression", fn=softmax_regression, precision={"*float16/*": Precision("B")},
     ),
 )  # fmt: skip
 

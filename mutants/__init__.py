@@ -8,6 +8,7 @@ from gradparity.mutants import (
     probabilities,
     ragged_centroid,
     softmax_family,
+    softmax_regression,
 )
 from gradparity.mutation import Mutant
 
@@ -19,4 +20,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *ragged_centroid.MUTANTS,
     *binary_cross_entropy.MUTANTS,
     *probabilities.MUTANTS,
+    *softmax_regression.MUTANTS,
 )

@@ -15,6 +15,7 @@ from gradparity.reference import (
     sigmoid,
     soft_cross_entropy,
     softmax,
+    softmax_regression,
     squared_hinge,
     weighted_cross_entropy,
 )
@@ -25,5 +26,6 @@ OPS: dict[str, Op] = {
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
         negative_log_likelihood, layered_cross_entropy, binary_cross_entropy,
+        softmax_regression,
     )
 }  # fmt: skip

@@ -120,6 +120,7 @@ INPUTS = {
     "negative_log_likelihood": "2c7c503b6a2111b7",
     "binary_cross_entropy": "9ef2907cc22bcffb",
     "layered_cross_entropy": "cd1b3f9d3a983d63",
+    "softmax_regression": "f3fb9e9a3e3956fc",
 }  # fmt: skip
 
 

@@ -106,6 +106,7 @@ COVERED = {
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40, "negative_log_likelihood": 24,
     "layered_cross_entropy": 22, "binary_cross_entropy": 25,
+    "softmax_regression": 18,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -123,6 +124,7 @@ LEFT_OUT = {
     "negative_log_likelihood": {"large", "empty", "non-finite"},
     "layered_cross_entropy": {"large", "empty", "non-finite"},
     "binary_cross_entropy": {"large", "empty", "non-finite"},
+    "softmax_regression": {"large", "empty", "non-finite"},
 }
 
 
@@ -202,6 +204,7 @@ DIFFERENCED = {
     "negative_log_likelihood": ("near-ceiling",),
     "binary_cross_entropy": ("halves",),
     "layered_cross_entropy": ("scale-1", "equal", "mean-scale-1", "sum-scale-1"),
+    "softmax_regression": ("scale-0.001", "scale-1", "reg-0.1-scale-1", "course-exercise"),
 }
 
 
@@ -231,6 +234,18 @@ def test_the_gradient_is_about_the_central_difference(op: Op, case: Case) -> Non
     want = tracked_vjp(op, g, arrays, case.params)["x"].v
     for i in np.ndindex(want.shape):
         assert abs(central_difference(op, g, arrays, case.params, i, DIFFERENCE) - want[i]) <= allowed
+
+
+def test_the_course_exercise_gives_the_numbers_of_its_handout() -> None:
+    """Loss and weight gradient of the linear softmax classifier. The handout computed them in float32."""
+    op = OPS["softmax_regression"]
+    case = next(case for case in op.cases if case.name == "course-exercise")
+    arrays = drawn(op, case)
+    y, dw = value(op, arrays, case.params), tracked_vjp(op, np.ones(()), arrays, case.params)["w"].v
+    assert f"{float(y):.4f}" == "1.4709"
+    assert np.array_equal(
+        np.round(dw.astype(float), 6), [[-0.085229, 0.112664, -0.027435], [0.351029, -0.410729, 0.0597]]
+    )
 
 
 def test_every_op_has_its_central_differences() -> None:
@@ -371,6 +386,10 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
            ("none", {}, [2 * LOG2, 2 * LOG2 - LOG3, 2 * LOG2 - LOG3 / 2]), ("sum", {}, 6 * LOG2 - LOG3 * 3 / 2),
            ("mean", {}, 2 * LOG2 - LOG3 / 2), ("none", {"floor": 0.5, "ceiling": 0.5}, [LOG2, LOG2, LOG2]),
            ("none", {"least_log": -0.5}, [0.5, 2 * LOG2 - LOG3, 0.25 + LOG2 - LOG3 / 2]))},
+    "softmax regression": ("softmax_regression", {"x": [[1, 0], [0, 1.0]], "w": [[0, LOG3], [0, 0.0]],
+                           "t": np.array([0, 1])}, {"reg": 0.0}, LOG2 * 3 / 2),
+    "softmax regression, penalised": ("softmax_regression", {"x": [[0, 0.0]], "w": [[3, -4], [0, 0.5]],
+                                      "t": np.array([1])}, {"reg": 2.0, "penalty": 0.5}, LOG2 + 25.25),
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip
