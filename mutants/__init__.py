@@ -5,6 +5,7 @@ from gradparity.mutants import (
     binary_cross_entropy,
     hinges,
     pointwise,
+    probabilities,
     ragged_centroid,
     softmax_family,
     softmax_regression,
@@ -18,5 +19,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *hinges.MUTANTS,
     *ragged_centroid.MUTANTS,
     *binary_cross_entropy.MUTANTS,
+    *probabilities.MUTANTS,
     *softmax_regression.MUTANTS,
 )

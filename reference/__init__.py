@@ -2,12 +2,15 @@
 
 from gradparity.op import Op
 from gradparity.reference import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     cross_entropy,
     hinge,
+    layered_cross_entropy,
     log_sigmoid,
     log_softmax,
     logsumexp,
+    negative_log_likelihood,
     ragged_centroid,
     sigmoid,
     soft_cross_entropy,
@@ -22,6 +25,7 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
+        negative_log_likelihood, layered_cross_entropy, binary_cross_entropy,
         softmax_regression,
     )
 }  # fmt: skip

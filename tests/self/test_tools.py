@@ -120,6 +120,9 @@ INPUTS = {
     "ragged_centroid": "9c5fb3b4340fdcc4 6d06d58d7ddd0973 f3d254e5683f37fe 24b7b52079f54e3b",
     "binary_cross_entropy_with_logits": "352fc170d866aea1 59135ae6217dfda9 597fbe61c2778fb6 9069559afc82db11",
     "softmax_regression": "d45b1326acdad4b4 23de547dabf51f11 4a82b896301d39e4 28e6fdac6c9c8c44",
+    "negative_log_likelihood": "0cab68cb0b873d45 ec67b58ea5f1469a 2d5b1ec1fec7d1ef 80efdfc2248f8f90",
+    "layered_cross_entropy": "c143ddea3f8506f8 43d8d886e6535dd8 a9bda5664b2dc8c4 bb916e832edd0e8d",
+    "binary_cross_entropy": "c95d0e0bc63aec20 3ba1cd9fad53357b 70a6b2ab9e4fe3ec ee3cf369f3fc45eb",
 }
 
 
