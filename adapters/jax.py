@@ -135,6 +135,17 @@ def squared_hinge(x: Any, t: Any) -> Any:
     return jnp.square(jax.nn.relu(1 - t * x))
 
 
+def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    z = x - jnp.take_along_axis(x, t[:, None], axis=-1) + margin
+    h = jnp.where(jax.nn.one_hot(t, x.shape[-1], dtype=bool), 0, jnp.maximum(z, 0))
+    loss = weight[t] * jnp.sum(h if p == 1 else jnp.square(h), axis=-1)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -205,6 +216,12 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge, conventions={"kink": 0.5, "nan_margin": 0.0, "nan_square": NAN, "divisor": "one"},
+        precision={
+            "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS),
+        },
     ),
 )  # fmt: skip
 

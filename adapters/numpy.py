@@ -144,6 +144,30 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any
     return losses if reduction == "none" else losses.mean(), centroids
 
 
+def multiclass_hinge_vectorised(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    h = np.maximum(x - x[rows, t][:, None] + x.dtype.type(margin), 0)
+    h[rows, t] = 0
+    losses = weight[t] * np.sum(h if p == 1 else h * h, axis=1)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def multiclass_hinge_vectorised_vjp(
+    g: Any, y: Any, x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str
+) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    z = x - x[rows, t][:, None] + x.dtype.type(margin)
+    dx = (z > 0).astype(x.dtype) if p == 1 else 2 * np.maximum(z, 0)
+    dx[rows, t] = 0
+    dx *= ((g / x.dtype.type(len(x)) if reduction == "mean" else g) * weight[t])[:, None]
+    dx[rows, t] = -dx.sum(axis=1)
+    return {"x": dx}
+
+
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
 IN_THE_DTYPE = {"*float16/*": Precision("C")}
 WORDS = "added up in the dtype itself, so many terms, or so large ones, have no bound: there is nothing to judge"
@@ -179,6 +203,13 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
+    Implementation(
+        "multiclass_hinge",
+        fn=multiclass_hinge_vectorised,
+        vjp=multiclass_hinge_vectorised_vjp,
+        conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": float("nan"), "divisor": "one"},
+        precision={"*float16/*": Precision("C", sharp=True)},
     ),
 )
 

@@ -136,6 +136,16 @@ def squared_hinge(x: Any, t: Any) -> Any:
     return tf.square(tf.nn.relu(1 - t * x))
 
 
+def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    # tf.function adds the margin to the score of the label, in whatever order it is written
+    z = margin - tf.gather(x, t, batch_dims=1)[:, None] + x
+    h = tf.where(tf.one_hot(t, x.shape[-1], True, False, dtype=tf.bool), tf.constant(0, x.dtype), tf.maximum(z, 0))
+    loss = tf.gather(weight, t) * tf.reduce_sum(h if p == 1 else tf.square(h), axis=-1)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -250,6 +260,13 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", "tf.nn.weighted_cross_entropy_with_logits", weighted_binary_cross_entropy,
         road="one-minus-target", precision=REDUCED_BY_TF,
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge, road="from-the-margin", conventions={"kink": 1.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "one"},
+        precision={
+            "float16/value/*": Precision("B", finding=F16_SUMS),
+            "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE,
+        },
     ),
 )  # fmt: skip
 

@@ -78,6 +78,15 @@ def squared_hinge(x: Any, t: Any) -> Any:
     return torch.square(torch.relu(1 - t * x))
 
 
+def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import torch
+
+    label = t.unsqueeze(1)
+    h = torch.relu(x - x.gather(1, label) + margin).scatter(1, label, 0)
+    loss = weight[t] * (h if p == 1 else torch.square(h)).sum(1)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import torch
 
@@ -95,6 +104,8 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
 NAN = float("nan")
 ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 bits, along others it is not; see \
 https://github.com/pytorch/pytorch/issues/140222"
+NOT_IN_16_BITS = "it is not implemented in 16 bits on the CPU, and says so"
+UNWRITTEN = "of no rows it returns memory that was never written, another number each time: there is nothing to judge"
 OTHER_AXES = "along other axes than the last the exponentials and their sum are rounded to 16 bits"
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
@@ -154,6 +165,15 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
         binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},
+        road="from-the-margin", conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "classes"},
+        unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge, conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
+        precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

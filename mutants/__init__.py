@@ -1,6 +1,14 @@
 """Wrong implementations that the checks must kill, one family a file; "none" is the right one, which must live."""
 
-from gradparity.mutants import anything, binary_cross_entropy, hinges, pointwise, ragged_centroid, softmax_family
+from gradparity.mutants import (
+    anything,
+    binary_cross_entropy,
+    hinges,
+    multiclass_hinges,
+    pointwise,
+    ragged_centroid,
+    softmax_family,
+)
 from gradparity.mutation import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -10,4 +18,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *hinges.MUTANTS,
     *ragged_centroid.MUTANTS,
     *binary_cross_entropy.MUTANTS,
+    *multiclass_hinges.MUTANTS,
 )

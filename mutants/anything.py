@@ -26,6 +26,11 @@ def typical(op: str) -> str:
     return "random" if op == "ragged_centroid" else "scale-1"
 
 
+def far_out(op: str) -> str:
+    """A case with scores beyond 30 in size."""
+    return {"ragged_centroid": "offset-100", "multiclass_hinge": "scale-100"}.get(op, "scale-10000")
+
+
 # name: (what is done to value and gradient alike, how that is caught)
 BOTH = {
     "zero": (result(lambda y, kw: 0 * y), "fail/bound"),
@@ -55,7 +60,7 @@ def of_every_op(op: str) -> Iterator[Mutant]:
     )
     # clipped in the forward where the gradient is not, and the other way round
     yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
-                 at="offset-100" if op == "ragged_centroid" else "scale-10000", survives=BOTH_ZERO)  # fmt: skip
+                 at=far_out(op), survives=BOTH_ZERO)  # fmt: skip
     yield Mutant(op, "gradient-clipped-at-0.1", vjp=result(lambda dx, kw: np.clip(dx, -0.1, 0.1)), at=at)
     yield Mutant(op, "cotangent-ignored", vjp=ones_for_cotangent, at=at)
 
@@ -75,6 +80,7 @@ FLOOR = {
     "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
     "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
+    "multiclass_hinge": ((1, "coarse"), (1, "scale-1")),
 }
 
 

@@ -52,7 +52,7 @@ OWN: tuple[Mutant, ...] = (
 
 def convention(op: str, name: str, value: float) -> Defect:
     """The right gradient with this value at the kink, or at NaN."""
-    return instead(lambda g, y, x, t: OPS[op].vjp(g, y, x, t, **{name: value}))
+    return instead(lambda g, y, **kw: OPS[op].vjp(g, y, **kw, **{name: value}))
 
 
 def undeclared(op: str, name: str, at: str, values: tuple[float, ...]) -> Iterator[Mutant]:

@@ -8,6 +8,7 @@ from gradparity.reference import (
     log_sigmoid,
     log_softmax,
     logsumexp,
+    multiclass_hinge,
     ragged_centroid,
     sigmoid,
     soft_cross_entropy,
@@ -21,5 +22,6 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
+        multiclass_hinge,
     )
 }  # fmt: skip

@@ -117,6 +117,7 @@ INPUTS = {
     "squared_hinge": "6c30486b813fe61f",
     "ragged_centroid": "27a606d3051fd514",
     "binary_cross_entropy_with_logits": "49c70bf85651cd53",
+    "multiclass_hinge": "d5dba603283d1e5c",
 }  # fmt: skip
 
 

@@ -413,6 +413,53 @@ def squared_hinge_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array) -> Arra
     return 2 * np.abs(g) * (eh + np.where(h == fl(h, m.inner), m.rounding(g * h) / np.abs(g), m.u * h)) + m.tiny
 
 
+def excess(m: Model, x: Array, t: Array, margin: Any) -> tuple[Array, Array, Array, Array]:
+    """z = x - x_t + margin: u |x - x_t| + u |z|; h = max(z, 0), which the cut leaves as wrong as z may be above 0. At
+    the label h is 0."""
+    own = np.arange(x.shape[-1]) == t[:, None]
+    label = np.take_along_axis(x, t[:, None], -1)
+    gap = x - label
+    z, eg = gap + margin, m.rounding(gap)
+    lost = [(v != 0) & (np.abs(v) < m.inner.tiny) for v in (x, label)]  # a subnormal number may be read as 0
+    exact = (fl(gap, m.inner) == gap) & ~(lost[0] | lost[1])
+    ez = eg + np.where(exact, m.rounding(z), m.rounding(z, eg))
+    eh = np.where(z < 0, np.maximum(z + ez, 0), ez)
+    return z, ez, np.where(own, 0, np.maximum(z, 0)), np.where(own, 0, eh)
+
+
+def multiclass_hinge(
+    m: Model, x: Array, t: Array, weight: Array, p: int, margin: Any, reduction: str
+) -> Array:  # fmt: skip
+    """w_t sum h, or of h^2: (2 h + E_h) E_h and a rounding; the sum; the product with the weight."""
+    _, _, h, eh = excess(m, x, t, margin)
+    if p == 2:
+        eh = (2 * h + eh) * eh
+        eh, h = np.where(h == 0, eh, eh + m.rounding(h * h, eh)), h * h
+    e = eh.sum(-1) + m.sum(h + eh, h.sum(-1), eh.sum(-1))
+    w, v = weight[t], weight[t] * h.sum(-1)
+    return reduced(m, v, w * e + m.rounding(v, w * e) + m.tiny, reduction)
+
+
+def multiclass_hinge_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, weight: Array, p: int, margin: Any, reduction: str
+) -> Array:
+    """c s, c = g w_t / N, s = [z > 0], in doubt where |z| <= E_z, or 2 h: |c| E_s + E_c (s + E_s) and a rounding; the
+    label has the sum of all."""
+    count = len(t) if reduction == "mean" else 1
+    c = np.broadcast_to(g / count, len(t))
+    ec = np.abs(weight[t]) * (0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c))
+    c = c * weight[t]
+    ec = (ec + m.rounding(c, ec))[:, None]
+    z, ez, h, eh = excess(m, x, t, margin)
+    own = np.arange(x.shape[-1]) == t[:, None]
+    s, es = (np.where(z > 0, 1, 0), np.where((np.abs(z) <= ez) & (ez > 0), 1.0, 0.0)) if p == 1 else (2 * h, 2 * eh)
+    v = np.where(own, 0, c[:, None] * s)
+    e = np.abs(c[:, None]) * es + ec * (s + es)
+    e = np.where(own, 0, e + m.rounding(v, e) + m.tiny)
+    whole = e.sum(-1) + m.sum(np.abs(v) + e, v.sum(-1), e.sum(-1))
+    return np.where(own, whole[:, None], e)
+
+
 def segments(t: Array) -> list[tuple[int, Array]]:
     """For each class of each item, the item and the positions of its members."""
     return [(b, np.flatnonzero(t[b] == k)) for b in range(len(t)) for k in np.unique(t[b])]
@@ -489,6 +536,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "squared_hinge": (squared_hinge, squared_hinge_vjp),
     "ragged_centroid": (ragged_centroid, ragged_centroid_vjp),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
+    "multiclass_hinge": (multiclass_hinge, multiclass_hinge_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 
@@ -577,6 +625,8 @@ BETWEEN = {
 WIDER = {
     # of 1000 targets 64 at most are not 0: the wide format's own rounding is charged for each of the others too
     ("soft_cross_entropy", "value"): 1.01,
+    ("multiclass_hinge", "value"): 1.01,  # as here of the classes whose margin is cut
+    ("multiclass_hinge", "vjp"): 1.5,
     ("squared_hinge", "vjp"): 1.5,  # the rule of multiplication charges a rounding for the factor 2, which has none
     # where 1 - s is a unit in the last place of the wide format (x near 36, 16 bits), whose ends are rounded outwards
     ("sigmoid", "vjp"): 2.0,

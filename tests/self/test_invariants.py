@@ -18,6 +18,7 @@ from gradparity.invariant import Subject, exact_in_wide, exactly
 from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
+from gradparity.mutants.multiclass_hinges import once_for_the_label
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
 from gradparity.mutants.softmax_family import (
     gradient_of,
@@ -371,6 +372,15 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("reduction-of-rows", "mean-pos-weight-3", result(by_total_weight)),
         ("gradient-of-both-targets", "scale-1", SCALED),
         ("gradient-for-targets", "soft-scale-10", NEGATED),
+    )},
+    **{("multiclass_hinge", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("shift", "coarse", HALF_OF_LARGE_X),
+        ("permutation", "scale-1", BY_PLACE),
+        ("linear-in-weights", "scale-10", arguments(no_weights)),
+        ("of-two-classes", "classes-2-coarse", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("gradient-sums-to-zero", "scale-1", result(once_for_the_label)),
+        ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
     )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),

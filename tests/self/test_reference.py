@@ -19,6 +19,7 @@ from gradparity.cases import COTANGENTS, Draw
 from gradparity.check import tracked
 from gradparity.op import LONGER, Array, Arrays, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
+from gradparity.reference.multiclass_hinge import margins
 from gradparity.reference.ragged_centroid import ragged
 
 A = Arithmetic("float64")
@@ -69,9 +70,13 @@ def assert_within(got: Any, want: Tracked, part: float = 1.0) -> None:
 MOST = 200  # elements
 
 
-def at_kink(op: Op, arrays: Arrays) -> bool:
-    """The hinge alone has a kink: its square and the squared excess over delta are continuously differentiable."""
-    return op.name == "hinge" and bool((arrays["t"] * arrays["x"] == 1).any())
+def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
+    """Hinges alone have a kink: their squares and the squared excess over delta are continuously differentiable."""
+    if op.name == "hinge":
+        return bool((arrays["t"] * arrays["x"] == 1).any())
+    if op.name == "multiclass_hinge" and case.params["p"] == 1:
+        return bool((margins(arrays["x"], arrays["t"], case.params["margin"]) == 0).any())
+    return False
 
 
 def why_not(op: Op, case: Case) -> str:
@@ -82,7 +87,7 @@ def why_not(op: Op, case: Case) -> str:
         ("large" if x.size > MOST else "")
         or ("empty" if not x.size else "")
         or ("non-finite" if not np.isfinite(x).all() or not np.isfinite(value(op, arrays, case.params)).all() else "")
-        or ("kink" if at_kink(op, arrays) else "")
+        or ("kink" if at_kink(op, case, arrays) else "")
     )
 
 
@@ -97,6 +102,7 @@ COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40,
+    "multiclass_hinge": 24,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -111,6 +117,7 @@ LEFT_OUT = {
     "squared_hinge": {"large", "empty", "non-finite"},
     "ragged_centroid": {"large", "empty"},
     "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
+    "multiclass_hinge": {"large", "empty", "non-finite", "kink"},
 }
 
 
@@ -185,6 +192,7 @@ DIFFERENCED = {
     "squared_hinge": ("scale-1", "below-kink", "above-kink"),
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
+    "multiclass_hinge": ("scale-1", "led", "squared-scale-1", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
 }
 
 
@@ -286,6 +294,14 @@ def weighing(t: list[int]) -> Arrays:
     return {"x": TWO_ROWS, "t": np.array(t), "weight": [3, 1.0]}
 
 
+# margins of 1: 1/2 and 1; -4 and -3; 3 / 2 and 3 / 2, with the weight 3
+THREE_CLASSES: Arrays = {
+    "x": [[0.5, 0, 0.5], [5.0, 0, 1], [3, 3, 2.5]],
+    "t": np.array([0, 0, 2]),
+    "weight": [1, 2, 3.0],
+}
+
+
 CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     "softmax of 0, log 3": ("softmax", {"x": [[0, LOG3]]}, LAST, [[0.25, 0.75]]),
     "softmax of one": ("softmax", {"x": [[5.0]]}, LAST, [[1.0]]),
@@ -338,6 +354,14 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
         "binary_cross_entropy_with_logits", {"x": [-1000, 1000, 1000], "t": [1, 0, 1]},
         {"pos_weight": None, "reduction": "none"}, [1000, 1000, np.exp(L(-1000))],
     ),
+    **{f"multiclass hinge, p = {p}, {how}": ("multiclass_hinge", THREE_CLASSES, {"p": p, "margin": 1.0, **how_}, want)
+       for p, how, how_, want in (
+           (1, "none", NONE, [1.5, 0, 9]), (2, "none", NONE, [1.25, 0, 13.5]), (1, "sum", SUM, 10.5),
+           (1, "mean", MEAN, 3.5), (1, "by classes", {**NONE, "divisor": "classes"}, [0.5, 0, 3]),
+           (2, "mean by classes", {**MEAN, "divisor": "classes"}, L(59) / 36))},
+    "multiclass hinge, margin 2": ("multiclass_hinge", THREE_CLASSES, {"p": 1, "margin": 2.0, **NONE}, [3.5, 0, 15]),
+    "multiclass hinge of one class": (
+        "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip
@@ -428,6 +452,32 @@ def test_the_hinge_at_its_kink(kink: float) -> None:
     x, t = np.array([1.0, -1.0, 0.5, -0.5, 2.0, -2.0]), np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
     dx = OPS["hinge"].vjp(np.ones(6), None, x, t, kink=kink)["x"]
     assert dx.tolist() == [-kink, kink, -1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])
+def test_the_multiclass_hinge_at_its_kinks(kink: float) -> None:
+    """Of scores 3, 2, 2 and 4 for the first class: two at the kink, one beyond it; p = 2 needs no convention there."""
+    x, weight, t = np.array([[3.0, 2, 2, 4]]), np.array([2.0, 1, 1, 1]), np.array([0])
+    vjp = OPS["multiclass_hinge"].vjp
+    assert vjp(np.ones(1), None, x, t, weight, kink=kink)["x"].tolist() == [
+        [-2 - 4 * kink, 2 * kink, 2 * kink, 2]
+    ]  # fmt: skip
+    halved = vjp(np.ones(1), None, x, t, weight, kink=kink, divisor="classes")["x"]
+    assert halved.tolist() == [[-0.5 - kink, kink / 2, kink / 2, 0.5]]
+    assert vjp(np.ones(1), None, x, t, weight, p=2, kink=kink)["x"].tolist() == [[-8, 0, 0, 8]]
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
+def test_a_score_that_is_nan(slope: float) -> None:
+    """Its loss is NaN; the other wrong classes are pulled as always, the label by all of them."""
+    x, weight, t = np.array([[0.0, np.nan, 2.0]]), np.ones(3), np.array([0])
+    op, one = OPS["multiclass_hinge"], np.ones(1)
+    assert np.isnan(op.forward(x, t, weight)).all()
+    dx = op.vjp(one, None, x, t, weight, nan_margin=slope)["x"]
+    assert np.array_equal(dx, [[-1 - slope, slope, 1]], equal_nan=True)
+    for square in (0.0, np.nan):
+        dx = op.vjp(one, None, x, t, weight, p=2, nan_margin=slope, nan_square=square)["x"]
+        assert np.array_equal(dx, [[-6 - square, square, 6]], equal_nan=True)
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])

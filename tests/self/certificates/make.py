@@ -185,6 +185,14 @@ def squared_hinge(x: Array, t: Array) -> Array:
     return hinge(x, t) * hinge(x, t)
 
 
+def multiclass_hinge(x: Array, t: Array, weight: Array, p: int, margin: float, reduction: str) -> Any:
+    losses = np.full(len(t), dual(0))
+    for i, k in enumerate(t.tolist()):
+        excess = [positive(x[i, j] - x[i, k] + dual(margin)) for j in range(x.shape[1]) if j != k]
+        losses[i] = dual(float(weight[k])) * sum((h if p == 1 else h * h for h in excess), dual(0))
+    return reduced(losses, reduction)
+
+
 def each(f: Callable[[Dual], Any], x: Array) -> Array:
     y = np.empty(x.shape, object)
     y.flat = [f(z) for z in x.flat]
@@ -415,6 +423,42 @@ HINGE = (
 )  # fmt: skip
 
 
+def multiclass(name: str, make: Any, p: int = 1, margin: float = 1.0, reduction: str = "none") -> Case:
+    """Scores with labels and weights."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found = labelled(*make)(draw)
+        weight = draw.quantised(draw.integers("w", (found["x"].shape[1],), 60, 1) / 20)
+        return found | {"weight": weight}
+
+    return Case(name, arrays, {"p": p, "margin": margin, "reduction": reduction})
+
+
+def halves(draw: Draw, rows: int, classes: int) -> Array:
+    """A quarter of all margins of 1 are at the kink."""
+    return draw.quantised(draw.integers("x", (rows, classes), 4) / 2)
+
+
+SCORES = {
+    **{f"scale-{s:g}-c{c}": (logits, 2, c, s) for c in (1, 2, 3, 10)
+       for s in (0.001, 0.1, 1, 3, 10, 100, 1e4)},
+    **{f"shift-{s:g}-c{c}": (logits, 2, c, 1.0, s) for c in FEW for s in (100, -1e4)},
+    **{f"near-ties-c{c}": (near_ties, 2, c) for c in FEW},
+    **{f"halves-c{c}": (halves, 3, c) for c in FEW},
+    **{f"equal-c{c}": (constant, 1, c, 0.7) for c in FEW},
+    **{f"subnormal-c{c}": (subnormal_rows, 2, c) for c in FEW},
+    **{f"huge-c{c}": (logits, 2, c, 1e15) for c in FEW},
+}  # fmt: skip
+MULTICLASS = (
+    *(multiclass(name, make) for name, make in SCORES.items()),
+    *(multiclass(f"squared-{name}", make, 2) for name, make in SCORES.items()),
+    *(multiclass(f"margin-{m:g}-p{p}-c{c}", (logits, 2, c, 1.0), p, m) for m in (0, 0.3, 5) for p in (1, 2)
+      for c in (2, 5)),
+    *(multiclass(f"{how}-p{p}-c{c}", (logits, 3, c, 1.0), p, 1.0, how) for how in ("sum", "mean") for p in (1, 2)
+      for c in (2, 5)),
+)  # fmt: skip
+
+
 def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
     return lambda draw: {"x": draw.normal("x", (items, count, dim), scale, shift),
                          "t": draw.integers("t", (items, count), classes)}  # fmt: skip
@@ -480,6 +524,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "squared_hinge": (squared_hinge, HINGE),
     "ragged_centroid": (ragged_centroid, RAGGED),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
+    "multiclass_hinge": (multiclass_hinge, MULTICLASS),
 }
 
 
