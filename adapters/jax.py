@@ -146,6 +146,16 @@ def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reducti
     return reductions[reduction](loss)
 
 
+def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    wrong = 1 - jax.nn.one_hot(t, x.shape[-1], dtype=x.dtype)
+    loss = jnp.max(x + margin * wrong, axis=-1) - jnp.take_along_axis(x, t[:, None], axis=-1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -218,7 +228,12 @@ IMPLEMENTATIONS = (
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
     ),
     Implementation(
-        "multiclass_hinge", fn=multiclass_hinge, conventions={"kink": 0.5, "nan_margin": 0.0, "nan_square": NAN, "divisor": "one"},
+        "crammer_singer_hinge", fn=crammer_singer_hinge, road="in-the-maximum",
+        conventions={"kink": "tie", "tie": "split", "nan_margin": NAN}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge,
+        conventions={"kink": 0.5, "nan_margin": 0.0, "nan_square": NAN, "divisor": "one"},
         precision={
             "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS),
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
-from gradparity.arithmetic import Precision
+from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError
 
@@ -168,6 +168,31 @@ def multiclass_hinge_vectorised_vjp(
     return {"x": dx}
 
 
+def crammer_singer_hinge_vectorised(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    wrong = x.copy()
+    wrong[rows, t] = -np.inf
+    losses = np.maximum(wrong.max(axis=1) - x[rows, t] + x.dtype.type(margin), 0)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def crammer_singer_hinge_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    wrong = x.copy()
+    wrong[rows, t] = -np.inf
+    worst = wrong.argmax(axis=1)
+    active = wrong[rows, worst] - x[rows, t] + x.dtype.type(margin) > 0
+    g = np.where(active, g / x.dtype.type(len(x)) if reduction == "mean" else g, 0)
+    dx = np.zeros_like(x)
+    dx[rows, worst] += g
+    dx[rows, t] -= g
+    return {"x": dx}
+
+
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
 IN_THE_DTYPE = {"*float16/*": Precision("C")}
 WORDS = "added up in the dtype itself, so many terms, or so large ones, have no bound: there is nothing to judge"
@@ -203,6 +228,13 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
+    Implementation(
+        "crammer_singer_hinge",
+        fn=crammer_singer_hinge_vectorised,
+        vjp=crammer_singer_hinge_vectorised_vjp,
+        conventions={"kink": 0.0, "tie": "first", "nan_margin": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
         "multiclass_hinge",

@@ -146,6 +146,16 @@ def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reducti
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    label = tf.one_hot(t, x.shape[-1], True, False, dtype=tf.bool)
+    worst = tf.reduce_max(tf.where(label, tf.constant(-float("inf"), x.dtype), x), axis=-1)
+    # in this order: see multiclass_hinge
+    loss = tf.maximum(margin - tf.gather(x, t, batch_dims=1) + worst, 0)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -262,7 +272,12 @@ IMPLEMENTATIONS = (
         road="one-minus-target", precision=REDUCED_BY_TF,
     ),
     Implementation(
-        "multiclass_hinge", fn=multiclass_hinge, road="from-the-margin", conventions={"kink": 1.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "one"},
+        "crammer_singer_hinge", fn=crammer_singer_hinge, road="from-the-margin",
+        conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge, road="from-the-margin",
+        conventions={"kink": 1.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "one"},
         precision={
             "float16/value/*": Precision("B", finding=F16_SUMS),
             "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE,

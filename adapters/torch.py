@@ -87,6 +87,24 @@ def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reducti
     return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
 
 
+def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import torch
+
+    label = t.unsqueeze(1)
+    worst = x.scatter(1, label, -torch.inf).amax(1)
+    loss = torch.relu(worst - x.gather(1, label).squeeze(1) + margin)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
+def crammer_singer_hinge_max(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import torch
+
+    label = t.unsqueeze(1)
+    worst = x.scatter(1, label, -torch.inf).max(1).values
+    loss = torch.clamp(worst - x.gather(1, label).squeeze(1) + margin, min=0)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import torch
 
@@ -172,7 +190,18 @@ IMPLEMENTATIONS = (
         unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
     ),
     Implementation(
-        "multiclass_hinge", fn=multiclass_hinge, conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
+        "crammer_singer_hinge", fn=crammer_singer_hinge,
+        conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "crammer_singer_hinge", fn=crammer_singer_hinge_max,
+        conventions={"kink": 1.0, "tie": "first", "nan_margin": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge,
+        conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
         precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip

@@ -28,7 +28,9 @@ def typical(op: str) -> str:
 
 def far_out(op: str) -> str:
     """A case with scores beyond 30 in size."""
-    return {"ragged_centroid": "offset-100", "multiclass_hinge": "scale-100"}.get(op, "scale-10000")
+    return {"ragged_centroid": "offset-100", "multiclass_hinge": "scale-100", "crammer_singer_hinge": "scale-1000"}.get(
+        op, "scale-10000"
+    )
 
 
 # name: (what is done to value and gradient alike, how that is caught)
@@ -81,6 +83,7 @@ FLOOR = {
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
     "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
     "multiclass_hinge": ((1, "coarse"), (1, "scale-1")),
+    "crammer_singer_hinge": ((1, "coarse"), (1, "scale-1")),
 }
 
 

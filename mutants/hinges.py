@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -50,20 +51,26 @@ OWN: tuple[Mutant, ...] = (
 )  # fmt: skip
 
 
-def convention(op: str, name: str, value: float) -> Defect:
+def convention(op: str, name: str, value: Any) -> Defect:
     """The right gradient with this value at the kink, or at NaN."""
     return instead(lambda g, y, **kw: OPS[op].vjp(g, y, **kw, **{name: value}))
 
 
-def undeclared(op: str, name: str, at: str, values: tuple[float, ...]) -> Iterator[Mutant]:
+def word(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def undeclared(op: str, name: str, at: str, values: tuple[Any, ...]) -> Iterator[Mutant]:
     """Each declared value of a convention with each other value, admissible or not."""
     for declared in OPS[op].conventions[name].values:
         for actual in values:
             if actual == declared or (actual != actual and declared != declared):
                 continue
-            reason = "fail/bound" if np.isfinite([actual, declared]).all() else "fail/nonfinite"
-            yield Mutant(op, f"{name}-{actual:g}-where-{declared:g}-is-declared", vjp=convention(op, name, actual),
-                         at=at, reason=reason, conventions={name: declared})  # fmt: skip
+            reason = "fail/nonfinite" if {"nan", "inf"} & {word(actual), word(declared)} else "fail/bound"
+            title = f"{name}-{word(actual)}-where-{word(declared)}-is-declared"
+            yield Mutant(
+                op, title, vjp=convention(op, name, actual), at=at, reason=reason, conventions={name: declared}
+            )
 
 
 MUTANTS = (

@@ -3,6 +3,7 @@
 from gradparity.op import Op
 from gradparity.reference import (
     binary_cross_entropy_with_logits,
+    crammer_singer_hinge,
     cross_entropy,
     hinge,
     log_sigmoid,
@@ -22,6 +23,6 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
-        multiclass_hinge,
+        multiclass_hinge, crammer_singer_hinge,
     )
 }  # fmt: skip

@@ -92,10 +92,10 @@ CASES = (
 )
 
 
-def permutation(f: Any, x: Array, t: Array, reduction: str) -> Array:
+def permutation(f: Any, x: Array, t: Array, **params: Any) -> Array:
     """Rows and classes in reverse order, the labels with them."""
     relabelled = x.shape[-1] - 1 - turned(t)
-    return turned(f(x=turned(x), t=relabelled, reduction=reduction)) - f(x=x, t=t, reduction=reduction)
+    return turned(f(x=turned(x), t=relabelled, **params)) - f(x=x, t=t, **params)
 
 
 def reduction_of_rows(f: Any, x: Array, t: Array, reduction: str) -> Array:

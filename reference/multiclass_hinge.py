@@ -130,7 +130,7 @@ def led(draw: Draw) -> Arrays:
 
 
 def many(draw: Draw) -> Array:
-    return logits(draw, 1000, 10, 2.0)
+    return logits(draw, 1000, 12, 2.0)
 
 
 def two_coarse(draw: Draw) -> Array:

@@ -118,6 +118,7 @@ INPUTS = {
     "ragged_centroid": "27a606d3051fd514",
     "binary_cross_entropy_with_logits": "49c70bf85651cd53",
     "multiclass_hinge": "d5dba603283d1e5c",
+    "crammer_singer_hinge": "1604a68734fb559d",
 }  # fmt: skip
 
 

@@ -27,6 +27,8 @@ from gradparity.reference import OPS
 NEAR = 1e-2
 # Nothing is rounded: g, -g or 0; only a subnormal g may be lost.
 EXACT = {("hinge", "vjp")}
+# Only a quotient by the number of classes that tie is: in four cases, and in float16 by less than underflow may cost.
+NEARLY_EXACT = {("crammer_singer_hinge", "vjp")}
 DTYPES = [dtype for dtype, form in FORMATS.items() if np.finfo(wide(dtype)).nmant + 1 > form.bits]
 
 
@@ -75,8 +77,8 @@ def test_an_honest_implementation_comes_near_its_bound(op: Op, dtype: str, direc
     if (op.name, direction) in EXACT:
         assert not worst
     else:
-        assert len(worst) >= 5
-        assert np.median(worst) > NEAR
+        assert len(worst) >= (5 if (op.name, direction) not in NEARLY_EXACT else 4 * (dtype != "float16"))
+        assert not worst or np.median(worst) > NEAR
 
 
 def test_a_bound_that_is_too_wide_is_seen() -> None:

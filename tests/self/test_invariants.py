@@ -18,7 +18,7 @@ from gradparity.invariant import Subject, exact_in_wide, exactly
 from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
-from gradparity.mutants.multiclass_hinges import once_for_the_label
+from gradparity.mutants.multiclass_hinges import for_each_that_ties, once_for_the_label
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
 from gradparity.mutants.softmax_family import (
     gradient_of,
@@ -380,6 +380,14 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("linear-in-weights", "scale-10", arguments(no_weights)),
         ("of-two-classes", "classes-2-coarse", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
         ("gradient-sums-to-zero", "scale-1", result(once_for_the_label)),
+        ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
+    )},
+    **{("crammer_singer_hinge", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("shift", "coarse", HALF_OF_LARGE_X),
+        ("permutation", "scale-1", BY_PLACE),
+        ("of-two-classes", "classes-2-coarse", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("gradient-sums-to-zero", "ties", result(for_each_that_ties)),
         ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
     )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),

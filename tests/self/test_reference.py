@@ -19,6 +19,7 @@ from gradparity.cases import COTANGENTS, Draw
 from gradparity.check import tracked
 from gradparity.op import LONGER, Array, Arrays, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
+from gradparity.reference.crammer_singer_hinge import worst_margin, wrong_scores
 from gradparity.reference.multiclass_hinge import margins
 from gradparity.reference.ragged_centroid import ragged
 
@@ -76,7 +77,16 @@ def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
         return bool((arrays["t"] * arrays["x"] == 1).any())
     if op.name == "multiclass_hinge" and case.params["p"] == 1:
         return bool((margins(arrays["x"], arrays["t"], case.params["margin"]) == 0).any())
+    if op.name == "crammer_singer_hinge":
+        return at_a_tie(**arrays, **case.params)
     return False
+
+
+def at_a_tie(x: Array, t: Array, margin: float, reduction: str) -> bool:
+    """Two wrong classes are worst, or a margin is 0."""
+    wrong = wrong_scores(x, t)
+    tied = (wrong == wrong.max(axis=1, keepdims=True, initial=-np.inf)).sum(axis=1) > 1
+    return bool(tied.any() or (worst_margin(x, t, np.float64(margin)) == 0).any())
 
 
 def why_not(op: Op, case: Case) -> str:
@@ -102,7 +112,7 @@ COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40,
-    "multiclass_hinge": 24,
+    "multiclass_hinge": 24, "crammer_singer_hinge": 14,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -118,6 +128,7 @@ LEFT_OUT = {
     "ragged_centroid": {"large", "empty"},
     "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
     "multiclass_hinge": {"large", "empty", "non-finite", "kink"},
+    "crammer_singer_hinge": {"large", "empty", "non-finite", "kink"},
 }
 
 
@@ -192,6 +203,7 @@ DIFFERENCED = {
     "squared_hinge": ("scale-1", "below-kink", "above-kink"),
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
+    "crammer_singer_hinge": ("scale-1", "scale-10", "led", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
     "multiclass_hinge": ("scale-1", "led", "squared-scale-1", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
 }
 
@@ -300,6 +312,7 @@ THREE_CLASSES: Arrays = {
     "t": np.array([0, 0, 2]),
     "weight": [1, 2, 3.0],
 }
+SCORED: Arrays = {k: THREE_CLASSES[k] for k in ("x", "t")}
 
 
 CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
@@ -359,6 +372,11 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
            (1, "none", NONE, [1.5, 0, 9]), (2, "none", NONE, [1.25, 0, 13.5]), (1, "sum", SUM, 10.5),
            (1, "mean", MEAN, 3.5), (1, "by classes", {**NONE, "divisor": "classes"}, [0.5, 0, 3]),
            (2, "mean by classes", {**MEAN, "divisor": "classes"}, L(59) / 36))},
+    **{f"the worst class, {how}, margin {m:g}": ("crammer_singer_hinge", SCORED, {"margin": m, **how_}, want)
+       for how, how_, m, want in (("none", NONE, 1.0, [1, 0, 1.5]), ("none", NONE, 4.5, [4.5, 0.5, 5]),
+                                  ("sum", SUM, 1.0, 2.5), ("mean", MEAN, 1.0, L(5) / 6))},
+    "the worst of one class": (
+        "crammer_singer_hinge", {"x": [[5.0]], "t": np.array([0])}, {"margin": 1.0, **NONE}, [0]),
     "multiclass hinge, margin 2": ("multiclass_hinge", THREE_CLASSES, {"p": 1, "margin": 2.0, **NONE}, [3.5, 0, 15]),
     "multiclass hinge of one class": (
         "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),
@@ -478,6 +496,31 @@ def test_a_score_that_is_nan(slope: float) -> None:
     for square in (0.0, np.nan):
         dx = op.vjp(one, None, x, t, weight, p=2, nan_margin=slope, nan_square=square)["x"]
         assert np.array_equal(dx, [[-6 - square, square, 6]], equal_nan=True)
+
+
+@pytest.mark.parametrize(("tie", "shared"), [("split", [0.5, 0.5]), ("first", [1, 0])])
+def test_the_worst_class_at_kinks_and_ties(tie: str, shared: list[float]) -> None:
+    """Two wrong classes worst: beyond the kink, at it, and where the label ties with them."""
+    vjp, t, g = OPS["crammer_singer_hinge"].vjp, np.array([0, 0]), np.ones(2)
+    x = np.array([[3.0, 4, 1, 4], [3, 2, 1, 2]])
+    for kink in (0.0, 0.5, 1.0):
+        dx = vjp(g, None, x, t, kink=kink, tie=tie)["x"]
+        row = np.array([-1, shared[0], 0, shared[1]])
+        assert dx.tolist() == [row.tolist(), (row * kink).tolist()]
+    dx = vjp(g, None, x, t, kink="tie", tie=tie)["x"][1]
+    third = 1 / np.float64(3)
+    assert dx.tolist() == ([third - 1, third, 0, third] if tie == "split" else [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
+def test_a_worst_score_that_is_nan(slope: float) -> None:
+    """Nobody's share of it is a number, but that of the first NaN where the first has all."""
+    op, one, x, t = OPS["crammer_singer_hinge"], np.ones(1), np.array([[0.0, np.nan, 2.0]]), np.array([0])
+    assert np.isnan(op.forward(x, t)).all()
+    for tie, want in (("split", [-slope, np.nan, np.nan]), ("first", [-slope, slope, 0 * slope])):
+        with np.errstate(invalid="ignore"):
+            dx = op.vjp(one, None, x, t, tie=tie, nan_margin=slope)["x"]
+        assert np.array_equal(dx, [want], equal_nan=True)
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])

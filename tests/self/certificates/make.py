@@ -193,6 +193,17 @@ def multiclass_hinge(x: Array, t: Array, weight: Array, p: int, margin: float, r
     return reduced(losses, reduction)
 
 
+def crammer_singer_hinge(x: Array, t: Array, margin: float, reduction: str) -> Any:
+    """Where several wrong classes are worst, each has its part of the derivative."""
+    losses = np.full(len(t), dual(0))
+    for i, k in enumerate(t.tolist()):
+        wrong = [z for j, z in enumerate(x[i]) if j != k]
+        worst = [z for z in wrong if not any(other > z for other in wrong)]
+        if worst:
+            losses[i] = positive(sum(worst, dual(0)) / len(worst) - x[i, k] + dual(margin))
+    return reduced(losses, reduction)
+
+
 def each(f: Callable[[Dual], Any], x: Array) -> Array:
     y = np.empty(x.shape, object)
     y.flat = [f(z) for z in x.flat]
@@ -459,6 +470,19 @@ MULTICLASS = (
 )  # fmt: skip
 
 
+def worst_class(name: str, make: Any, margin: float = 1.0, reduction: str = "none") -> Case:
+    return Case(name, labelled(*make), {"margin": margin, "reduction": reduction})
+
+
+CRAMMER_SINGER = (
+    *(worst_class(name, make) for name, make in SCORES.items()),
+    *(worst_class(f"margin-25-{name}", make, 25.0) for name, make in SCORES.items()),
+    *(worst_class(f"margin-{m:g}-{name}", SCORES[name], m) for m in (0, 0.5, 3)
+      for name in SCORES if name.startswith(("scale-1-", "halves"))),
+    *(worst_class(f"{how}-c{c}", (logits, 3, c, 1.0), 1.0, how) for how in ("sum", "mean") for c in (2, 5)),
+)  # fmt: skip
+
+
 def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
     return lambda draw: {"x": draw.normal("x", (items, count, dim), scale, shift),
                          "t": draw.integers("t", (items, count), classes)}  # fmt: skip
@@ -525,6 +549,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "ragged_centroid": (ragged_centroid, RAGGED),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
     "multiclass_hinge": (multiclass_hinge, MULTICLASS),
+    "crammer_singer_hinge": (crammer_singer_hinge, CRAMMER_SINGER),
 }
 
 
