@@ -146,6 +146,14 @@ def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reducti
     return reductions[reduction](loss)
 
 
+def hinge_embedding(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = jnp.where(t > 0, x, jnp.maximum(margin - x, 0))
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -230,6 +238,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="in-the-maximum",
         conventions={"kink": "tie", "tie": "split", "nan_margin": NAN}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.5, "nan_margin": 0.0},
+        precision={"*float16/value/mean-*": STEPWISE, "*float16/value/sum-*": STEPWISE, "*float16/*": FUSED},
     ),
     Implementation(
         "multiclass_hinge", fn=multiclass_hinge,

@@ -146,6 +146,13 @@ def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reducti
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def hinge_embedding(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.where(t > 0, x, tf.nn.relu(margin - x))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -274,6 +281,15 @@ IMPLEMENTATIONS = (
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="from-the-margin",
         conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.0, "nan_margin": 0.0},
+        precision={
+            "float16/value/mean-large-losses": Precision("B", finding=F16_SUM),
+            "float16/value/mean-*": Precision("C", sharp=True, finding=F16_SUM),
+            "float16/value/sum-*": Precision("C", sharp=True, finding=F16_SUM),
+            "bfloat16/*/mean-*": STEPWISE, "*float16/*": FUSED,
+        },
     ),
     Implementation(
         "multiclass_hinge", fn=multiclass_hinge, road="from-the-margin",

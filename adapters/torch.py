@@ -200,6 +200,11 @@ IMPLEMENTATIONS = (
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
+        "hinge_embedding", "torch.nn.functional.hinge_embedding_loss", renames={"x": "input", "t": "target"},
+        conventions={"kink": 1.0, "nan_margin": 0.0},
+        precision={"*float16/value/mean-*": STEPWISE, "*float16/value/sum-*": STEPWISE, "*float16/*": FUSED},
+    ),
+    Implementation(
         "multiclass_hinge", fn=multiclass_hinge,
         conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
         precision={"*float16/*": STEPWISE},

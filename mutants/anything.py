@@ -84,6 +84,7 @@ FLOOR = {
     "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
     "multiclass_hinge": ((1, "coarse"), (1, "scale-1")),
     "crammer_singer_hinge": ((1, "coarse"), (1, "scale-1")),
+    "hinge_embedding": ((1, "scale-1"), (1, "scale-1")),
 }
 
 

@@ -1,15 +1,16 @@
-"""hinge and squared_hinge, their conventions at the kink and at NaN among what can be wrong."""
+"""hinge, squared_hinge and hinge_embedding, their conventions at the kink and at NaN among what can be wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from gradparity.mutants.defects import instead
+from gradparity.mutants.defects import arguments, instead, result
+from gradparity.mutants.softmax_family import swapped
 from gradparity.mutation import Defect, Mutant
-from gradparity.op import Array
+from gradparity.op import Array, Arrays
 from gradparity.reference import OPS
 
 
@@ -73,9 +74,49 @@ def undeclared(op: str, name: str, at: str, values: tuple[Any, ...]) -> Iterator
             )
 
 
+def apart(value: Callable[[Array, float], Array], slope: Callable[[Array, float], Array] | None = None) -> Any:
+    """What is wrong with the loss of those that belong apart; with its derivative, where there is one."""
+    if slope is None:
+        return result(lambda y, kw: y if kw["reduction"] != "none" else np.where(
+            kw["t"] > 0, y, value(kw["x"], kw["margin"])
+        ))  # fmt: skip
+    return instead(lambda g, y, x, t, margin, reduction: {
+        "x": (g / len(x) if reduction == "mean" else g) * np.where(t > 0, 1, slope(x, margin)) + 0 * x
+    })  # fmt: skip
+
+
+def embedding(name: str, change: Callable[[Arrays], Arrays], at: str) -> Mutant:
+    return Mutant("hinge_embedding", name, arguments(change), arguments(change), at)
+
+
+EMBEDDING: tuple[Mutant, ...] = (
+    embedding("labels-swapped", lambda kw: {"t": -kw["t"]}, "scale-1"),
+    embedding("labels-ignored", lambda kw: {"t": np.abs(kw["t"])}, "scale-1"),
+    embedding("of-minus-x", lambda kw: {"x": -kw["x"]}, "scale-1"),
+    embedding("margin-0", lambda kw: {"margin": 0.0}, "scale-1"),
+    embedding("margin-1-always", lambda kw: {"margin": 1.0}, "margin-2"),
+    embedding("margin-1.000001", lambda kw: {"margin": kw["margin"] * 1.000001}, "kink"),
+    embedding("mean-for-sum", swapped, "sum-of-seven"),
+    Mutant("hinge_embedding", "not-cut-at-zero", apart(lambda x, m: m - x),
+           apart(lambda x, m: x, lambda x, m: -1 + 0 * x), "above-margin"),
+    Mutant("hinge_embedding", "squared", apart(lambda x, m: np.square(np.maximum(m - x, 0))),
+           apart(lambda x, m: x, lambda x, m: -2 * np.maximum(m - x, 0)), "scale-1"),
+    Mutant("hinge_embedding", "other-side", apart(lambda x, m: np.maximum(x - m, 0)),
+           apart(lambda x, m: x, lambda x, m: (x > m) + 0 * x), "scale-1"),
+    Mutant("hinge_embedding", "nan-cut-at-zero", apart(lambda x, m: np.fmax(m - x, 0)), at="nan",
+           reason="fail/nonfinite"),
+    Mutant("hinge_embedding", "absolute-distance", at="scale-1", value=arguments(lambda kw: {"x": np.abs(kw["x"])})),
+    Mutant("hinge_embedding", "mean-of-no-rows-is-zero", result(lambda y, kw: np.nan_to_num(y)), at="mean-zero-rows",
+           reason="fail/nonfinite"),
+)  # fmt: skip
+
+
 MUTANTS = (
     *OWN,
     *undeclared("hinge", "kink", "kink", (0.0, 0.5, 1.0, 0.25, -1.0, 2.0, np.nan, np.inf)),
     *undeclared("hinge", "nan_margin", "nan", (0.0, 1.0, np.nan, 0.5, np.inf)),
     *undeclared("squared_hinge", "nan_margin", "nan", (0.0, np.nan)),
+    *EMBEDDING,
+    *undeclared("hinge_embedding", "kink", "kink", (0.0, 0.5, 1.0)),
+    *undeclared("hinge_embedding", "nan_margin", "nan", (0.0, np.nan)),
 )

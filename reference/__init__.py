@@ -6,6 +6,7 @@ from gradparity.reference import (
     crammer_singer_hinge,
     cross_entropy,
     hinge,
+    hinge_embedding,
     log_sigmoid,
     log_softmax,
     logsumexp,
@@ -23,6 +24,6 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
-        multiclass_hinge, crammer_singer_hinge,
+        multiclass_hinge, crammer_singer_hinge, hinge_embedding,
     )
 }  # fmt: skip

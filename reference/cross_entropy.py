@@ -98,9 +98,9 @@ def permutation(f: Any, x: Array, t: Array, **params: Any) -> Array:
     return turned(f(x=turned(x), t=relabelled, **params)) - f(x=x, t=t, **params)
 
 
-def reduction_of_rows(f: Any, x: Array, t: Array, reduction: str) -> Array:
+def reduction_of_rows(f: Any, reduction: str, **arguments: Any) -> Array:
     """The sum is the sum of the rows, the mean that by their number."""
-    return f(x=x, t=t, reduction=reduction) - reduced(f(x=x, t=t, reduction="none"), reduction)
+    return f(reduction=reduction, **arguments) - reduced(f(reduction="none", **arguments), reduction)
 
 
 def negative_log_softmax(f: Any, log_softmax: Any, x: Array, t: Array, reduction: str) -> Array:

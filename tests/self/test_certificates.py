@@ -119,6 +119,7 @@ INPUTS = {
     "binary_cross_entropy_with_logits": "49c70bf85651cd53",
     "multiclass_hinge": "d5dba603283d1e5c",
     "crammer_singer_hinge": "1604a68734fb559d",
+    "hinge_embedding": "f35f361e03af7f89",
 }  # fmt: skip
 
 

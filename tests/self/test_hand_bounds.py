@@ -413,6 +413,21 @@ def squared_hinge_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array) -> Arra
     return 2 * np.abs(g) * (eh + np.where(h == fl(h, m.inner), m.rounding(g * h) / np.abs(g), m.u * h)) + m.tiny
 
 
+def hinge_embedding(m: Model, x: Array, t: Array, margin: Any, reduction: str) -> Array:
+    """margin - x is one rounding of an exact number; x itself, and what is cut, have none."""
+    y = np.where(t > 0, x, np.maximum(margin - x, 0))
+    return reduced(m, y, np.where((t < 0) & (x < margin), m.rounding(margin - x), 0.0), reduction)
+
+
+def hinge_embedding_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, margin: Any, reduction: str
+) -> Array:  # fmt: skip
+    """g, -g or 0, divided for the mean."""
+    count = len(t) if reduction == "mean" else 1
+    slope = np.where(t > 0, 1, np.where(x < margin, -1, 0))
+    return (0 if count & (count - 1) == 0 else 2 * m.u) * np.abs(g / count * slope) + m.tiny
+
+
 def excess(m: Model, x: Array, t: Array, margin: Any) -> tuple[Array, Array, Array, Array]:
     """z = x - x_t + margin: u |x - x_t| + u |z|; h = max(z, 0), which the cut leaves as wrong as z may be above 0. At
     the label h is 0."""
@@ -575,6 +590,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
     "multiclass_hinge": (multiclass_hinge, multiclass_hinge_vjp),
     "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
+    "hinge_embedding": (hinge_embedding, hinge_embedding_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 
@@ -664,13 +680,15 @@ WIDER = {
     # of 1000 targets 64 at most are not 0: the wide format's own rounding is charged for each of the others too
     ("soft_cross_entropy", "value"): 1.01,
     ("multiclass_hinge", "value"): 1.01,  # as here of the classes whose margin is cut
+    ("hinge_embedding", "vjp"): 1.5,  # and so of a mean's cotangent for the factor 1
     ("multiclass_hinge", "vjp"): 1.5,
     ("squared_hinge", "vjp"): 1.5,  # the rule of multiplication charges a rounding for the factor 2, which has none
     # where 1 - s is a unit in the last place of the wide format (x near 36, 16 bits), whose ends are rounded outwards
     ("sigmoid", "vjp"): 2.0,
 }
 MEDIAN = 0.997, 1.003  # float64 and float32, where no step is near underflow; 0 for these, most of which are exact
-EXACT = {("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp")}
+EXACT = {("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp"), ("hinge_embedding", "value"),
+         ("hinge_embedding", "vjp")}  # fmt: skip
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 
 

@@ -27,8 +27,9 @@ from gradparity.reference import OPS
 NEAR = 1e-2
 # Nothing is rounded: g, -g or 0; only a subnormal g may be lost.
 EXACT = {("hinge", "vjp")}
-# Only a quotient by the number of classes that tie is: in four cases, and in float16 by less than underflow may cost.
-NEARLY_EXACT = {("crammer_singer_hinge", "vjp")}
+# Only a quotient is, by the number of classes that tie or of rows: in so many cases, and in float16 by less than
+# underflow may cost.
+NEARLY_EXACT = {("crammer_singer_hinge", "vjp"): 4, ("hinge_embedding", "vjp"): 1}
 DTYPES = [dtype for dtype, form in FORMATS.items() if np.finfo(wide(dtype)).nmant + 1 > form.bits]
 
 
@@ -77,7 +78,8 @@ def test_an_honest_implementation_comes_near_its_bound(op: Op, dtype: str, direc
     if (op.name, direction) in EXACT:
         assert not worst
     else:
-        assert len(worst) >= (5 if (op.name, direction) not in NEARLY_EXACT else 4 * (dtype != "float16"))
+        few = NEARLY_EXACT.get((op.name, direction))
+        assert len(worst) >= (5 if few is None else few * (dtype != "float16"))
         assert not worst or np.median(worst) > NEAR
 
 

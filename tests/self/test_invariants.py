@@ -272,6 +272,7 @@ NEGATED = result(lambda y, kw: -y)
 BY_PLACE, DENTED = result(by_place), result(dented)
 HALF_OF_X = arguments(lambda kw: {"x": kw["x"] / 2})
 HALF_OF_LARGE_X = arguments(lambda kw: {"x": np.where(kw["x"] > 100, kw["x"] / 2, kw["x"])})
+LABELS_SWAPPED = arguments(lambda kw: {"t": -kw["t"]})
 LABELS_IGNORED = arguments(lambda kw: {"t": np.abs(kw["t"])})
 TARGET_1 = arguments(lambda kw: {"t": 0 * kw["t"] + 1})
 BCE = "binary_cross_entropy_with_logits"
@@ -381,6 +382,13 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("of-two-classes", "classes-2-coarse", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
         ("gradient-sums-to-zero", "scale-1", result(once_for_the_label)),
         ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
+    )},
+    **{("hinge_embedding", name): (at, defect) for name, at, defect in (
+        ("together", "scale-1", SCALED),
+        ("apart", "scale-1", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("far-apart-is-done", "above-margin", arguments(lambda kw: {"margin": 100.0})),
+        ("together-pulls", "scale-1", LABELS_SWAPPED),
     )},
     **{("crammer_singer_hinge", name): (at, defect) for name, at, defect in (
         ("nonnegative", "scale-1", NEGATED),

@@ -75,6 +75,8 @@ def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
     """Hinges alone have a kink: their squares and the squared excess over delta are continuously differentiable."""
     if op.name == "hinge":
         return bool((arrays["t"] * arrays["x"] == 1).any())
+    if op.name == "hinge_embedding":
+        return bool((arrays["x"][arrays["t"] < 0] == case.params["margin"]).any())
     if op.name == "multiclass_hinge" and case.params["p"] == 1:
         return bool((margins(arrays["x"], arrays["t"], case.params["margin"]) == 0).any())
     if op.name == "crammer_singer_hinge":
@@ -112,7 +114,7 @@ COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40,
-    "multiclass_hinge": 24, "crammer_singer_hinge": 14,
+    "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -129,6 +131,7 @@ LEFT_OUT = {
     "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
     "multiclass_hinge": {"large", "empty", "non-finite", "kink"},
     "crammer_singer_hinge": {"large", "empty", "non-finite", "kink"},
+    "hinge_embedding": {"large", "empty", "non-finite", "kink"},
 }
 
 
@@ -204,6 +207,7 @@ DIFFERENCED = {
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
     "crammer_singer_hinge": ("scale-1", "scale-10", "led", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
+    "hinge_embedding": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
     "multiclass_hinge": ("scale-1", "led", "squared-scale-1", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
 }
 
@@ -377,6 +381,11 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
                                   ("sum", SUM, 1.0, 2.5), ("mean", MEAN, 1.0, L(5) / 6))},
     "the worst of one class": (
         "crammer_singer_hinge", {"x": [[5.0]], "t": np.array([0])}, {"margin": 1.0, **NONE}, [0]),
+    **{f"hinge embedding, {how}, margin {m:g}": (
+        "hinge_embedding", {"x": [2, 0.5, 2, 0.5, 1], "t": np.array([1, 1, -1, -1, -1.0])},
+        {"margin": m, "reduction": how}, want,
+    ) for how, m, want in (("none", 1.0, [2, 0.5, 0, 0.5, 0]), ("none", 3.0, [2, 0.5, 1, 2.5, 2]), ("sum", 1.0, 3),
+                           ("mean", 3.0, L(8) / 5))},
     "multiclass hinge, margin 2": ("multiclass_hinge", THREE_CLASSES, {"p": 1, "margin": 2.0, **NONE}, [3.5, 0, 15]),
     "multiclass hinge of one class": (
         "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),
@@ -521,6 +530,15 @@ def test_a_worst_score_that_is_nan(slope: float) -> None:
         with np.errstate(invalid="ignore"):
             dx = op.vjp(one, None, x, t, tie=tie, nan_margin=slope)["x"]
         assert np.array_equal(dx, [want], equal_nan=True)
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])
+def test_the_hinge_embedding_at_its_margin(kink: float) -> None:
+    """Only those that belong apart have a kink, and a slope at NaN that is in doubt."""
+    x, t = np.array([1.0, 1.0, 0.5, 2.0, np.nan, np.nan]), np.array([1.0, -1.0, -1.0, -1.0, 1.0, -1.0])
+    op, g = OPS["hinge_embedding"], np.ones(6)
+    assert np.isnan(op.forward(x, t)[4:]).all()
+    assert op.vjp(g, None, x, t, kink=kink, nan_margin=kink)["x"].tolist() == [1, -kink, -1, 0, 1, -kink]
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])

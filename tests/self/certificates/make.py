@@ -185,6 +185,12 @@ def squared_hinge(x: Array, t: Array) -> Array:
     return hinge(x, t) * hinge(x, t)
 
 
+def hinge_embedding(x: Array, t: Array, margin: float, reduction: str) -> Any:
+    signs = [float(sign.v) if isinstance(sign, Dual) else sign for sign in t]
+    losses = [z if sign > 0 else positive(dual(margin) - z) for z, sign in zip(x, signs, strict=True)]
+    return reduced(np.array([*losses, None], object)[:-1], reduction)
+
+
 def multiclass_hinge(x: Array, t: Array, weight: Array, p: int, margin: float, reduction: str) -> Any:
     losses = np.full(len(t), dual(0))
     for i, k in enumerate(t.tolist()):
@@ -483,6 +489,18 @@ CRAMMER_SINGER = (
 )  # fmt: skip
 
 
+def distances(name: str, make: Any, margin: float = 1.0, reduction: str = "none") -> Case:
+    return Case(name, make, {"margin": margin, "reduction": reduction})
+
+
+HINGE_EMBEDDING = (
+    *(distances(f"{case.name}-margin-{m:g}", case.arrays, m) for m in (1.0, 0.3) for case in HINGE
+      if "plane" not in case.name and not case.name.endswith(("-c", "-d", "-e", "-f"))),
+    *(distances(f"{how}-scale-{s:g}-of-{n}", random_margins((n,), s), 1.0, how) for how in ("sum", "mean")
+      for n in (5, 8) for s in (0.3, 3)),
+)  # fmt: skip
+
+
 def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
     return lambda draw: {"x": draw.normal("x", (items, count, dim), scale, shift),
                          "t": draw.integers("t", (items, count), classes)}  # fmt: skip
@@ -550,6 +568,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
     "multiclass_hinge": (multiclass_hinge, MULTICLASS),
     "crammer_singer_hinge": (crammer_singer_hinge, CRAMMER_SINGER),
+    "hinge_embedding": (hinge_embedding, HINGE_EMBEDDING),
 }
 
 
