@@ -154,6 +154,14 @@ def hinge_embedding(x: Any, t: Any, margin: float, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
+def margin_ranking(x: Any, other: Any, t: Any, margin: float, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = jnp.maximum(margin - t * (x - other), 0)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -242,6 +250,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.5, "nan_margin": 0.0},
         precision={"*float16/value/mean-*": STEPWISE, "*float16/value/sum-*": STEPWISE, "*float16/*": FUSED},
+    ),
+    Implementation(
+        "margin_ranking", fn=margin_ranking, conventions={"kink": 0.5, "nan_margin": 0.0},
+        precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "multiclass_hinge", fn=multiclass_hinge,

@@ -153,6 +153,13 @@ def hinge_embedding(x: Any, t: Any, margin: float, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def margin_ranking(x: Any, other: Any, t: Any, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.relu(margin - t * (x - other))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -289,6 +296,13 @@ IMPLEMENTATIONS = (
             "float16/value/mean-*": Precision("C", sharp=True, finding=F16_SUM),
             "float16/value/sum-*": Precision("C", sharp=True, finding=F16_SUM),
             "bfloat16/*/mean-*": STEPWISE, "*float16/*": FUSED,
+        },
+    ),
+    Implementation(
+        "margin_ranking", fn=margin_ranking, conventions={"kink": 0.0, "nan_margin": 0.0},
+        precision={
+            "float16/value/mean-*": Precision("B", finding=F16_SUM),
+            "float16/value/sum-*": Precision("B", finding=F16_SUM), "*float16/*": STEPWISE,
         },
     ),
     Implementation(

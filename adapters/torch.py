@@ -205,6 +205,11 @@ IMPLEMENTATIONS = (
         precision={"*float16/value/mean-*": STEPWISE, "*float16/value/sum-*": STEPWISE, "*float16/*": FUSED},
     ),
     Implementation(
+        "margin_ranking", "torch.nn.functional.margin_ranking_loss",
+        renames={"x": "input1", "other": "input2", "t": "target"}, conventions={"kink": 1.0, "nan_margin": 0.0},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
         "multiclass_hinge", fn=multiclass_hinge,
         conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
         precision={"*float16/*": STEPWISE},

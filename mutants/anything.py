@@ -85,6 +85,7 @@ FLOOR = {
     "multiclass_hinge": ((1, "coarse"), (1, "scale-1")),
     "crammer_singer_hinge": ((1, "coarse"), (1, "scale-1")),
     "hinge_embedding": ((1, "scale-1"), (1, "scale-1")),
+    "margin_ranking": ((1, "coarse"), (1, "scale-1")),
 }
 
 

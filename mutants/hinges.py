@@ -1,8 +1,9 @@
-"""hinge, squared_hinge and hinge_embedding, their conventions at the kink and at NaN among what can be wrong."""
+"""hinge, squared_hinge, hinge_embedding and margin_ranking, with their conventions at the kink and at NaN."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -85,8 +86,11 @@ def apart(value: Callable[[Array, float], Array], slope: Callable[[Array, float]
     })  # fmt: skip
 
 
-def embedding(name: str, change: Callable[[Arrays], Arrays], at: str) -> Mutant:
-    return Mutant("hinge_embedding", name, arguments(change), arguments(change), at)
+def of_other_arguments(op: str, name: str, change: Callable[[Arrays], Arrays], at: str) -> Mutant:
+    return Mutant(op, name, arguments(change), arguments(change), at)
+
+
+embedding, ranking = (partial(of_other_arguments, op) for op in ("hinge_embedding", "margin_ranking"))
 
 
 EMBEDDING: tuple[Mutant, ...] = (
@@ -111,12 +115,48 @@ EMBEDDING: tuple[Mutant, ...] = (
 )  # fmt: skip
 
 
+def unreduced(value: Callable[[Array, float], Array]) -> Any:
+    """A loss of the lead t (x - other), where it is not reduced."""
+    return result(lambda y, kw: value(kw["t"] * (kw["x"] - kw["other"]), kw["margin"]) if y.ndim else y)
+
+
+def of_gradients(change: Callable[[Arrays, Arrays], Arrays]) -> Any:
+    """The right gradients for both scores, changed."""
+    return instead(lambda g, y, **kw: change(OPS["margin_ranking"].vjp(g, y, **kw), kw))
+
+
+RANKING: tuple[Mutant, ...] = (
+    ranking("labels-swapped", lambda kw: {"t": -kw["t"]}, "scale-1"),
+    ranking("labels-ignored", lambda kw: {"t": np.abs(kw["t"])}, "scale-1"),
+    ranking("scores-exchanged", lambda kw: {"x": kw["other"], "other": kw["x"]}, "scale-1"),
+    ranking("margin-0", lambda kw: {"margin": 0.0}, "scale-1"),
+    ranking("margin-1-always", lambda kw: {"margin": 1.0}, "margin-2"),
+    ranking("margin-1.000001", lambda kw: {"margin": kw["margin"] * 1.000001}, "kink"),
+    ranking("margin-negated", lambda kw: {"margin": -kw["margin"]}, "scale-1"),
+    ranking("mean-for-sum", swapped, "sum-of-seven"),
+    Mutant("margin_ranking", "not-cut-at-zero", unreduced(lambda lead, m: m - lead), at="above-margin"),
+    Mutant("margin_ranking", "squared", unreduced(lambda lead, m: np.square(np.maximum(m - lead, 0))), at="scale-1"),
+    Mutant("margin_ranking", "nan-cut-at-zero", unreduced(lambda lead, m: np.fmax(m - lead, 0)), at="nan",
+           reason="fail/nonfinite"),
+    Mutant("margin_ranking", "mean-of-no-rows-is-zero", result(lambda y, kw: np.nan_to_num(y)), at="mean-zero-rows",
+           reason="fail/nonfinite"),
+    Mutant("margin_ranking", "other-detached", at="scale-1", check="vjp.other",
+           vjp=of_gradients(lambda d, kw: {**d, "other": 0 * d["other"]})),
+    Mutant("margin_ranking", "x-detached", at="scale-1", vjp=of_gradients(lambda d, kw: {**d, "x": 0 * d["x"]})),
+    Mutant("margin_ranking", "other-pulled-the-same-way", at="scale-1", check="vjp.other",
+           vjp=of_gradients(lambda d, kw: {**d, "other": d["x"]})),
+)  # fmt: skip
+
+
 MUTANTS = (
     *OWN,
     *undeclared("hinge", "kink", "kink", (0.0, 0.5, 1.0, 0.25, -1.0, 2.0, np.nan, np.inf)),
     *undeclared("hinge", "nan_margin", "nan", (0.0, 1.0, np.nan, 0.5, np.inf)),
     *undeclared("squared_hinge", "nan_margin", "nan", (0.0, np.nan)),
     *EMBEDDING,
+    *RANKING,
+    *undeclared("margin_ranking", "kink", "kink", (0.0, 0.5, 1.0)),
+    *undeclared("margin_ranking", "nan_margin", "nan", (0.0, np.nan)),
     *undeclared("hinge_embedding", "kink", "kink", (0.0, 0.5, 1.0)),
     *undeclared("hinge_embedding", "nan_margin", "nan", (0.0, np.nan)),
 )

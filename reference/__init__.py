@@ -10,6 +10,7 @@ from gradparity.reference import (
     log_sigmoid,
     log_softmax,
     logsumexp,
+    margin_ranking,
     multiclass_hinge,
     ragged_centroid,
     sigmoid,
@@ -24,6 +25,6 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
-        multiclass_hinge, crammer_singer_hinge, hinge_embedding,
+        multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
     )
 }  # fmt: skip

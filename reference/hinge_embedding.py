@@ -113,5 +113,6 @@ INVARIANTS = (
 
 OP = Op(
     "hinge_embedding", hinge_embedding, hinge_embedding_vjp, CASES,
-    conventions={"kink": KINK, "nan_margin": NAN_MARGIN}, batch_axis=rows_apart, invariants=INVARIANTS, counted="large-1000",
+    conventions={"kink": KINK, "nan_margin": NAN_MARGIN}, batch_axis=rows_apart, invariants=INVARIANTS,
+    counted="large-1000",
 )  # fmt: skip

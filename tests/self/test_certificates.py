@@ -120,6 +120,7 @@ INPUTS = {
     "multiclass_hinge": "d5dba603283d1e5c",
     "crammer_singer_hinge": "1604a68734fb559d",
     "hinge_embedding": "f35f361e03af7f89",
+    "margin_ranking": "b30cb3b8b2bb1b9a",
 }  # fmt: skip
 
 

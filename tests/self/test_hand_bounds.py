@@ -428,16 +428,38 @@ def hinge_embedding_vjp(
     return (0 if count & (count - 1) == 0 else 2 * m.u) * np.abs(g / count * slope) + m.tiny
 
 
-def excess(m: Model, x: Array, t: Array, margin: Any) -> tuple[Array, Array, Array, Array]:
-    """z = x - x_t + margin: u |x - x_t| + u |z|; h = max(z, 0), which the cut leaves as wrong as z may be above 0. At
-    the label h is 0."""
-    own = np.arange(x.shape[-1]) == t[:, None]
-    label = np.take_along_axis(x, t[:, None], -1)
-    gap = x - label
+def apart(m: Model, x: Array, y: Array, margin: Any) -> tuple[Array, Array]:
+    """z = x - y + margin: u |x - y| + u |z|."""
+    gap = x - y
     z, eg = gap + margin, m.rounding(gap)
-    lost = [(v != 0) & (np.abs(v) < m.inner.tiny) for v in (x, label)]  # a subnormal number may be read as 0
+    lost = [(v != 0) & (np.abs(v) < m.inner.tiny) for v in (x, y)]  # a subnormal number may be read as 0
     exact = (fl(gap, m.inner) == gap) & ~(lost[0] | lost[1])
-    ez = eg + np.where(exact, m.rounding(z), m.rounding(z, eg))
+    return z, eg + np.where(exact, m.rounding(z), m.rounding(z, eg))
+
+
+def margin_ranking(m: Model, x: Array, other: Array, t: Array, margin: Any, reduction: str) -> Array:
+    """margin - t (x - other); t rounds nothing."""
+    z, ez = apart(m, -t * x, -t * other, margin)
+    return reduced(m, np.maximum(z, 0), np.where(z < 0, np.maximum(z + ez, 0), ez), reduction)
+
+
+def margin_ranking_vjp(
+    m: Model, g: Array, ey: Array, x: Array, other: Array, t: Array, margin: Any, reduction: str
+) -> Array:
+    """-c t [z > 0], c = g / N, in doubt where |z| <= E_z."""
+    z, ez = apart(m, -t * x, -t * other, margin)
+    count = len(t) if reduction == "mean" else 1
+    c, exact = np.abs(g / count), count & (count - 1) == 0
+    ec = 0 if exact else 2 * m.u * c
+    s, es = np.where(z > 0, 1, 0), np.where((np.abs(z) <= ez) & (ez > 0), 1.0, 0.0)
+    return c * es + ec * (s + es) + m.tiny
+
+
+def excess(m: Model, x: Array, t: Array, margin: Any) -> tuple[Array, Array, Array, Array]:
+    """z = x - x_t + margin and its error; h = max(z, 0), which the cut leaves as wrong as z may be above 0. At the
+    label h is 0."""
+    own = np.arange(x.shape[-1]) == t[:, None]
+    z, ez = apart(m, x, np.take_along_axis(x, t[:, None], -1), margin)
     eh = np.where(z < 0, np.maximum(z + ez, 0), ez)
     return z, ez, np.where(own, 0, np.maximum(z, 0)), np.where(own, 0, eh)
 
@@ -591,6 +613,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "multiclass_hinge": (multiclass_hinge, multiclass_hinge_vjp),
     "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
     "hinge_embedding": (hinge_embedding, hinge_embedding_vjp),
+    "margin_ranking": (margin_ranking, margin_ranking_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 
@@ -681,14 +704,17 @@ WIDER = {
     ("soft_cross_entropy", "value"): 1.01,
     ("multiclass_hinge", "value"): 1.01,  # as here of the classes whose margin is cut
     ("hinge_embedding", "vjp"): 1.5,  # and so of a mean's cotangent for the factor 1
+    ("margin_ranking", "vjp"): 1.5,
     ("multiclass_hinge", "vjp"): 1.5,
     ("squared_hinge", "vjp"): 1.5,  # the rule of multiplication charges a rounding for the factor 2, which has none
     # where 1 - s is a unit in the last place of the wide format (x near 36, 16 bits), whose ends are rounded outwards
     ("sigmoid", "vjp"): 2.0,
 }
 MEDIAN = 0.997, 1.003  # float64 and float32, where no step is near underflow; 0 for these, most of which are exact
-EXACT = {("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp"), ("hinge_embedding", "value"),
-         ("hinge_embedding", "vjp")}  # fmt: skip
+EXACT = {
+    ("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp"), ("hinge_embedding", "value"),
+    ("hinge_embedding", "vjp"), ("margin_ranking", "value"), ("margin_ranking", "vjp"),
+}  # fmt: skip
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 
 

@@ -29,7 +29,7 @@ NEAR = 1e-2
 EXACT = {("hinge", "vjp")}
 # Only a quotient is, by the number of classes that tie or of rows: in so many cases, and in float16 by less than
 # underflow may cost.
-NEARLY_EXACT = {("crammer_singer_hinge", "vjp"): 4, ("hinge_embedding", "vjp"): 1}
+NEARLY_EXACT = {("crammer_singer_hinge", "vjp"): 4, ("hinge_embedding", "vjp"): 1, ("margin_ranking", "vjp"): 1}
 DTYPES = [dtype for dtype, form in FORMATS.items() if np.finfo(wide(dtype)).nmant + 1 > form.bits]
 
 

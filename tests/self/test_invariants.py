@@ -383,6 +383,14 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("gradient-sums-to-zero", "scale-1", result(once_for_the_label)),
         ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
     )},
+    **{("margin_ranking", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("exchanged", "scale-1", LABELS_IGNORED),
+        ("of-one", "scale-1", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("gradients-balance", "scale-1", result(lambda dx, kw: np.abs(dx))),
+        ("ranked-is-done", "above-margin", arguments(lambda kw: {"margin": 200.0})),
+    )},
     **{("hinge_embedding", name): (at, defect) for name, at, defect in (
         ("together", "scale-1", SCALED),
         ("apart", "scale-1", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),

@@ -75,6 +75,8 @@ def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
     """Hinges alone have a kink: their squares and the squared excess over delta are continuously differentiable."""
     if op.name == "hinge":
         return bool((arrays["t"] * arrays["x"] == 1).any())
+    if op.name == "margin_ranking":
+        return bool((arrays["t"] * (arrays["x"] - arrays["other"]) == case.params["margin"]).any())
     if op.name == "hinge_embedding":
         return bool((arrays["x"][arrays["t"] < 0] == case.params["margin"]).any())
     if op.name == "multiclass_hinge" and case.params["p"] == 1:
@@ -115,6 +117,7 @@ COVERED = {
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40,
     "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
+    "margin_ranking": 16,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -132,6 +135,7 @@ LEFT_OUT = {
     "multiclass_hinge": {"large", "empty", "non-finite", "kink"},
     "crammer_singer_hinge": {"large", "empty", "non-finite", "kink"},
     "hinge_embedding": {"large", "empty", "non-finite", "kink"},
+    "margin_ranking": {"large", "empty", "non-finite", "kink"},
 }
 
 
@@ -208,6 +212,7 @@ DIFFERENCED = {
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
     "crammer_singer_hinge": ("scale-1", "scale-10", "led", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
     "hinge_embedding": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
+    "margin_ranking": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
     "multiclass_hinge": ("scale-1", "led", "squared-scale-1", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
 }
 
@@ -386,6 +391,11 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
         {"margin": m, "reduction": how}, want,
     ) for how, m, want in (("none", 1.0, [2, 0.5, 0, 0.5, 0]), ("none", 3.0, [2, 0.5, 1, 2.5, 2]), ("sum", 1.0, 3),
                            ("mean", 3.0, L(8) / 5))},
+    **{f"margin ranking, {how}, margin {m:g}": (
+        "margin_ranking", {"x": [3, 3, 1, 1], "other": [1, 1, 3, 3], "t": np.array([1, -1, 1, -1.0])},
+        {"margin": m, "reduction": how}, want,
+    ) for how, m, want in (("none", 0.0, [0, 2, 2, 0]), ("none", 2.5, [0.5, 4.5, 4.5, 0.5]), ("sum", 2.0, 8),
+                           ("mean", 2.5, 2.5))},
     "multiclass hinge, margin 2": ("multiclass_hinge", THREE_CLASSES, {"p": 1, "margin": 2.0, **NONE}, [3.5, 0, 15]),
     "multiclass hinge of one class": (
         "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),
@@ -530,6 +540,17 @@ def test_a_worst_score_that_is_nan(slope: float) -> None:
         with np.errstate(invalid="ignore"):
             dx = op.vjp(one, None, x, t, tie=tie, nan_margin=slope)["x"]
         assert np.array_equal(dx, [want], equal_nan=True)
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])
+def test_the_ranking_of_equal_scores(kink: float) -> None:
+    """Without a margin they are at the kink; a score that is NaN has the slope of the convention."""
+    x, other, t = np.array([2.0, 2, 3, np.nan]), np.array([2.0, 2, 1, 1]), np.array([1.0, -1, -1, 1])
+    op = OPS["margin_ranking"]
+    assert np.array_equal(op.forward(x, other, t), [0, 0, 2, np.nan], equal_nan=True)
+    d = op.vjp(np.ones(4), None, x, other, t, kink=kink, nan_margin=kink)
+    assert d["x"].tolist() == [-kink, kink, 1, -kink]
+    assert d["other"].tolist() == [kink, -kink, -1, kink]
 
 
 @pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])

@@ -191,6 +191,10 @@ def hinge_embedding(x: Array, t: Array, margin: float, reduction: str) -> Any:
     return reduced(np.array([*losses, None], object)[:-1], reduction)
 
 
+def margin_ranking(x: Array, other: Array, t: Array, margin: float, reduction: str) -> Any:
+    return reduced(each(positive, t * (other - x) + dual(margin)), reduction)
+
+
 def multiclass_hinge(x: Array, t: Array, weight: Array, p: int, margin: float, reduction: str) -> Any:
     losses = np.full(len(t), dual(0))
     for i, k in enumerate(t.tolist()):
@@ -501,6 +505,26 @@ HINGE_EMBEDDING = (
 )  # fmt: skip
 
 
+def two_scores(name: str, make: Any, margin: float = 1.0, reduction: str = "none") -> Case:
+    """A score and another, which is 0 in every third place."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found: Arrays = make(draw)
+        other = draw.normal("other", found["x"].shape)
+        other[::3] = 0
+        return found | {"other": other}
+
+    return Case(name, arrays, {"margin": margin, "reduction": reduction})
+
+
+MARGIN_RANKING = (
+    *(two_scores(f"{case.name}-margin-{m:g}", case.arrays, m) for m in (1.0, 0.3) for case in HINGE
+      if "plane" not in case.name and not case.name.endswith(("-c", "-d", "-e", "-f"))),
+    *(two_scores(f"{how}-scale-{s:g}-of-{n}", random_margins((n,), s), 1.0, how) for how in ("sum", "mean")
+      for n in (5, 8) for s in (0.3, 3)),
+)  # fmt: skip
+
+
 def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
     return lambda draw: {"x": draw.normal("x", (items, count, dim), scale, shift),
                          "t": draw.integers("t", (items, count), classes)}  # fmt: skip
@@ -569,6 +593,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "multiclass_hinge": (multiclass_hinge, MULTICLASS),
     "crammer_singer_hinge": (crammer_singer_hinge, CRAMMER_SINGER),
     "hinge_embedding": (hinge_embedding, HINGE_EMBEDDING),
+    "margin_ranking": (margin_ranking, MARGIN_RANKING),
 }
 
 
