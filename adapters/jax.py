@@ -249,7 +249,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.5, "nan_margin": 0.0},
-        precision={"*float16/value/mean-*": STEPWISE, "*float16/value/sum-*": STEPWISE, "*float16/*": FUSED},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
         "margin_ranking", fn=margin_ranking, conventions={"kink": 0.5, "nan_margin": 0.0},

@@ -295,7 +295,7 @@ IMPLEMENTATIONS = (
             "float16/value/mean-large-losses": Precision("B", finding=F16_SUM),
             "float16/value/mean-*": Precision("C", sharp=True, finding=F16_SUM),
             "float16/value/sum-*": Precision("C", sharp=True, finding=F16_SUM),
-            "bfloat16/*/mean-*": STEPWISE, "*float16/*": FUSED,
+            "*float16/*": STEPWISE,
         },
     ),
     Implementation(

@@ -202,7 +202,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "hinge_embedding", "torch.nn.functional.hinge_embedding_loss", renames={"x": "input", "t": "target"},
         conventions={"kink": 1.0, "nan_margin": 0.0},
-        precision={"*float16/value/mean-*": STEPWISE, "*float16/value/sum-*": STEPWISE, "*float16/*": FUSED},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
         "margin_ranking", "torch.nn.functional.margin_ranking_loss",
