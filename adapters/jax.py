@@ -88,6 +88,14 @@ def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -
     return reductions[reduction](loss)
 
 
+def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(x @ w), t[:, None], axis=-1)
+    return jnp.mean(loss) + reg * jnp.sum(w * w)
+
+
 def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -244,6 +252,9 @@ IMPLEMENTATIONS = (
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
     ),
     Implementation(
+        "softmax_regression", fn=softmax_regression, road="quotient", precision={"*float16/*": Precision("B")},
+    ),
+    Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="in-the-maximum",
         conventions={"kink": "tie", "tie": "split", "nan_margin": NAN}, precision={"*float16/*": STEPWISE},
     ),
@@ -280,10 +291,12 @@ ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
         show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jaxlib",),
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
         show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jaxlib",),
     ),
 )  # fmt: skip

@@ -193,12 +193,64 @@ def crammer_singer_hinge_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, margin: 
     return {"x": dx}
 
 
+def softmax_regression_loop(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    n, loss = len(x), x.dtype.type(0)
+    for i in range(n):
+        scores = (x[i] @ w).astype(x.dtype)  # NumPy multiplies bfloat16 matrices into float32
+        scores = scores - np.max(scores)
+        loss = loss + (np.log(np.sum(np.exp(scores))) - scores[t[i]])
+    return loss / x.dtype.type(n) + x.dtype.type(reg) * np.sum(w * w)
+
+
+def softmax_regression_loop_vjp(g: Any, y: Any, x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    n, dx, dw = x.dtype.type(len(x)), np.zeros_like(x), np.zeros_like(w)
+    for i in range(len(x)):
+        scores = (x[i] @ w).astype(x.dtype)
+        exps = np.exp(scores - np.max(scores))
+        for j in range(w.shape[1]):
+            slope = g * ((exps[j] / np.sum(exps) - (j == t[i])) / n)
+            dw[:, j] += slope * x[i]
+            dx[i] += slope * w[:, j]
+    return {"x": dx, "w": dw + 2 * (g * x.dtype.type(reg)) * w}
+
+
+def softmax_regression_vectorised(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    scores = (x @ w).astype(x.dtype)
+    shifted = scores - np.max(scores, axis=1, keepdims=True)
+    losses = np.log(np.sum(np.exp(shifted), axis=1)) - shifted[np.arange(len(t)), t]
+    return np.sum(losses) / x.dtype.type(len(t)) + x.dtype.type(reg) * np.sum(w * w)
+
+
+def softmax_regression_vectorised_vjp(g: Any, y: Any, x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    scores = (x @ w).astype(x.dtype)
+    p = np.exp(scores - np.max(scores, axis=1, keepdims=True))
+    p = p / np.sum(p, axis=1, keepdims=True)
+    p[np.arange(len(t)), t] -= 1
+    p = g * (p / x.dtype.type(len(t)))
+    return {"x": (p @ w.T).astype(x.dtype), "w": (x.T @ p).astype(x.dtype) + 2 * (g * x.dtype.type(reg)) * w}
+
+
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
 IN_THE_DTYPE = {"*float16/*": Precision("C")}
 WORDS = "added up in the dtype itself, so many terms, or so large ones, have no bound: there is nothing to judge"
 NO_BOUND = dict.fromkeys(
-    ("bfloat16/*/classes-32000", "bfloat16/value/classes-1000-equal", "float16/value/mean-large-losses"), WORDS
+    (
+        "bfloat16/*/classes-32000",
+        "bfloat16/value/classes-1000-equal",
+        "float16/value/mean-large-losses",
+        "*float16/*/features-300",
+    ),
+    WORDS,
 )
+FEW_TERMS = NO_BOUND | dict.fromkeys(("bfloat16/*/*scale-10", "bfloat16/*/*digits", "bfloat16/*/coarse"), WORDS)
 
 IMPLEMENTATIONS = (
     Implementation("softmax", fn=softmax_pure_python, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND),
@@ -228,6 +280,20 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
+    Implementation(
+        "softmax_regression",
+        fn=softmax_regression_loop,
+        vjp=softmax_regression_loop_vjp,
+        precision=IN_THE_DTYPE,
+        unsupported=FEW_TERMS,
+    ),
+    Implementation(
+        "softmax_regression",
+        fn=softmax_regression_vectorised,
+        vjp=softmax_regression_vectorised_vjp,
+        precision=IN_THE_DTYPE,
+        unsupported=FEW_TERMS,
     ),
     Implementation(
         "crammer_singer_hinge",

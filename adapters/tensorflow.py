@@ -191,6 +191,13 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     return loss if reduction == "none" else tf.reduce_mean(loss), tf.reshape(tf.gather(c, ids), x.shape)
 
 
+def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=t, logits=x @ w)
+    return tf.reduce_mean(loss) + reg * tf.nn.l2_loss(w)
+
+
 NAN = float("nan")
 F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
@@ -286,6 +293,10 @@ IMPLEMENTATIONS = (
         road="one-minus-target", precision=REDUCED_BY_TF,
     ),
     Implementation(
+        "softmax_regression", fn=softmax_regression, conventions={"penalty": 0.5},
+        precision={"*float16/*": Precision("B")},
+    ),
+    Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="from-the-margin",
         conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
     ),
@@ -335,11 +346,13 @@ ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
         show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("keras",),
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
         show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("keras",),
     ),
 )  # fmt: skip

@@ -119,6 +119,12 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     return loss if reduction == "none" else loss.mean(), c[ids].reshape(x.shape)
 
 
+def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import torch
+
+    return torch.nn.functional.cross_entropy(x @ w, t) + reg * (w * w).sum()
+
+
 NAN = float("nan")
 ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 bits, along others it is not; see \
 https://github.com/pytorch/pytorch/issues/140222"
@@ -183,6 +189,9 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
         binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "softmax_regression", fn=softmax_regression, precision={"*float16/*": Precision("B")},
     ),
     Implementation(
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},

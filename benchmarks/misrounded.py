@@ -22,7 +22,8 @@ from dataclasses import replace
 from gradparity import catalogue, plugin
 from gradparity.adapter import Adapter
 from gradparity.catalogue import Selection
-from gradparity.misrounded import allowed, processor, sample
+from gradparity.environment import processor
+from gradparity.misrounded import allowed, sample
 from gradparity.op import MISROUNDED, GradparityError
 
 ROWS = f"*.{MISROUNDED}"

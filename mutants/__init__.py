@@ -8,6 +8,7 @@ from gradparity.mutants import (
     pointwise,
     ragged_centroid,
     softmax_family,
+    softmax_regression,
 )
 from gradparity.mutation import Mutant
 
@@ -18,5 +19,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *hinges.MUTANTS,
     *ragged_centroid.MUTANTS,
     *binary_cross_entropy.MUTANTS,
+    *softmax_regression.MUTANTS,
     *multiclass_hinges.MUTANTS,
 )

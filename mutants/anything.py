@@ -26,13 +26,6 @@ def typical(op: str) -> str:
     return "random" if op == "ragged_centroid" else "scale-1"
 
 
-def far_out(op: str) -> str:
-    """A case with scores beyond 30 in size."""
-    return {"ragged_centroid": "offset-100", "multiclass_hinge": "scale-100", "crammer_singer_hinge": "scale-1000"}.get(
-        op, "scale-10000"
-    )
-
-
 # name: (what is done to value and gradient alike, how that is caught)
 BOTH = {
     "zero": (result(lambda y, kw: 0 * y), "fail/bound"),
@@ -48,6 +41,14 @@ BOTH = {
     "raises": (raw(raises), "error/exception"),
 }
 
+# A case with an x beyond 30 in size, on which the result depends.
+LARGE = {
+    "ragged_centroid": "offset-100",
+    "softmax_regression": "large-scores",
+    "multiclass_hinge": "scale-100",
+    "crammer_singer_hinge": "scale-1000",
+}
+ONE_NUMBER = {"softmax_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
 BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
 
 
@@ -55,14 +56,14 @@ def of_every_op(op: str) -> Iterator[Mutant]:
     at = typical(op)
     yield Mutant(op, "none", right, right, survives={"*": "it is the right implementation"})
     for name, (defect, reason) in BOTH.items():
-        yield Mutant(op, name, defect, defect, at, reason)
+        yield Mutant(op, name, defect, defect, at, reason, survives=ONE_NUMBER if name == "of-the-next-row" else {})
     yield Mutant(op, "of-the-previous-call", stale, stale, "strided")
-    yield Mutant(
-        op, "missing", raw(lambda **kw: None), raw(lambda g, y, **kw: dict.fromkeys(OPS[op].wrt)), at, "fail/shape"
-    )
+    yield Mutant(op, "missing", raw(lambda **kw: ()), at=at, reason="fail/missing")
+    yield Mutant(op, "missing-gradient", vjp=raw(lambda g, y, **kw: dict.fromkeys(OPS[op].wrt)), at=at,
+                 reason="fail/shape")  # fmt: skip
     # clipped in the forward where the gradient is not, and the other way round
     yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
-                 at=far_out(op), survives=BOTH_ZERO)  # fmt: skip
+                 at=LARGE.get(op, "scale-10000"), survives=BOTH_ZERO)  # fmt: skip
     yield Mutant(op, "gradient-clipped-at-0.1", vjp=result(lambda dx, kw: np.clip(dx, -0.1, 0.1)), at=at)
     yield Mutant(op, "cotangent-ignored", vjp=ones_for_cotangent, at=at)
 
@@ -82,6 +83,7 @@ FLOOR = {
     "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
     "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
+    "softmax_regression": ((6, "scale-1"), (4, "scale-1")),
     "multiclass_hinge": ((1, "coarse"), (1, "scale-1")),
     "crammer_singer_hinge": ((1, "coarse"), (1, "scale-1")),
     "hinge_embedding": ((1, "scale-1"), (1, "scale-1")),

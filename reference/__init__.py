@@ -16,6 +16,7 @@ from gradparity.reference import (
     sigmoid,
     soft_cross_entropy,
     softmax,
+    softmax_regression,
     squared_hinge,
     weighted_cross_entropy,
 )
@@ -25,6 +26,7 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
+        softmax_regression,
         multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
     )
 }  # fmt: skip

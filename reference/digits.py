@@ -1,6 +1,6 @@
-"""Logits from real data: a softmax classifier on the 1,797 handwritten digits of scikit-learn.
+"""Real data: the 1,797 handwritten digits of scikit-learn, and the logits of a softmax classifier on them.
 
-digits.npz is made by benchmarks/make_digits.py: the logits rounded to float16, and the true labels.
+digits.npz is made by benchmarks/make_digits.py: pixels from 0 to 16, the true labels, the logits rounded to float16.
 """
 
 from __future__ import annotations
@@ -29,3 +29,8 @@ def digits_logits(draw: Draw) -> Array:
 def digits_labels() -> Array:
     """[1797] labels, int64."""
     return data()["labels"].astype(np.int64)
+
+
+def digits_images(draw: Draw, count: int) -> Array:
+    """[count, 64] pixels in [0, 1], exact in every dtype."""
+    return draw.quantised(data()["images"][:count] / 16)

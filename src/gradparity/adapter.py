@@ -95,6 +95,7 @@ class Adapter:
         last functions it was given: see Call
     value_and_vjp(fn, arrays, wrt, g): these, and {argument: gradient} for the cotangent g of the first output
     module: the import name that shows whether the framework is there; alias: what users call it
+    companions: import names of what computes beside it and has versions of its own
     process: environment variables that must be set before the framework is imported
     show: how a person writes it, for snippets: see gradparity.snippet
     default: the mode that is meant where none is named;  known_failures: path of its TOML file
@@ -114,6 +115,7 @@ class Adapter:
     default: bool = False
     known_failures: str = ""
     baseline: Baseline | None = None
+    companions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -563,8 +563,12 @@ def product(a: Arithmetic, x: Tracked, y: Tracked) -> Tracked:
     Operands: |x^ y^ - x y| <= |x| e_y + e_x (|y| + e_y), as of one product, summed. Its own: n u sum |x^_i| |y^_i| for
     every n and order, without a term in u^2 (Jeannerod & Rump, Improved error bounds for inner products in
     floating-point arithmetic (2013), theorem 3.1), and n times what a flush to zero takes. Overflow: as in total.
+    Where n is 1 it is a multiplication, which may be exact.
     """
     form, n = a.accumulator, x.shape[-1]
+    if n == 1 and y.ndim > 1:
+        one: Tracked = x * y  # type: ignore[operator]  # NumPy's operators reach Tracked by its ufuncs
+        return one
     with np.errstate(all="ignore"):
         v = x.v @ y.v
         sizes = (size(x.v) + x.e, size(y.v) + y.e)

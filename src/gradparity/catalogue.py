@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cache, cached_property
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any
 
-from gradparity.adapter import Adapter, Implementation
-from gradparity.check import check
+from gradparity.adapter import Adapter, Implementation, version_of
+from gradparity.cases import digest_of_inputs
+from gradparity.check import blank, check
 from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
 
@@ -107,10 +109,10 @@ class Item:
 
     def unjudged(self, reason: str, words: str) -> list[Result]:
         """A row of status error for everything that this item would have judged, had it ended."""
-        a = self.adapter
+        a, row = self.adapter, blank(self.op, self.implementation, self.adapter, self.dtype)
         return [
-            Result(self.op.name, self.implementation.api, a.framework, a.mode, a.device, self.dtype, case.name, check,
-                   "error", reason, message=f"{self.prefix}/{case.name}/{check} on {a.framework} {a.version}: {words}")
+            replace(row, case=case.name, check=check, status="error", reason=reason,
+                    message=f"{self.prefix}/{case.name}/{check} on {a.framework} {a.version}: {words}")
             for case in self.cases for check in self.op.row_checks(case, self.direction, self.dtype)
             if self.selection.matches(f"{self.prefix}/{case.name}/{check}")
         ]  # fmt: skip
@@ -152,8 +154,17 @@ def default_profile(chosen: Iterable[Adapter]) -> tuple[dict[str, str], list[Ada
 
 
 def versions(chosen: Iterable[Item]) -> Mapping[str, str]:
-    """The frameworks of these items and their versions."""
-    return {item.adapter.framework: item.adapter.version for item in chosen}
+    """The frameworks of these items, and what moves with them, with their versions."""
+    found = dict.fromkeys(item.adapter for item in chosen)
+    beside = {name: version_of(name) for adapter in found for name in adapter.companions if find_spec(name)}
+    return beside | {adapter.framework: adapter.version for adapter in found}
+
+
+def inputs(chosen: Iterable[Item], seed: int = 0) -> dict[str, str]:
+    """Digests of all inputs that these items' operations have in these dtypes, whichever cases are selected:
+    "op/dtype" -> what the arrays, parameters, layouts and cotangents of its cases hash to."""
+    places = sorted({(item.op.name, item.dtype) for item in chosen})
+    return {f"{name}/{dtype}": digest_of_inputs(OPS[name], dtype, seed) for name, dtype in places}
 
 
 def find(identity: str, seed: int = 0) -> tuple[Item, Case, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import traceback
 import warnings
@@ -16,6 +17,7 @@ import numpy as np
 from gradparity.adapter import Adapter, Implementation, Rule
 from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, size
 from gradparity.cases import Group, groups
+from gradparity.environment import flushes_to_zero
 from gradparity.invariant import Subject, exact_in_wide, in_wide
 from gradparity.misrounded import Baseline, misrounded
 from gradparity.op import (
@@ -71,7 +73,7 @@ def runs(
     explained: bool = True,
 ) -> list[Run]:  # fmt: skip
     """One for a direction that is compared with the reference, one for each invariant."""
-    row = Result(op.name, implementation.api, adapter.framework, adapter.mode, adapter.device, dtype, "", "", "")
+    row = blank(op, implementation, adapter, dtype)
     if direction != "invariant":
         return [Run(op, implementation, adapter, dtype, direction, seed, row, explained)]
     subjects: dict[str, Subject] = {}
@@ -80,6 +82,19 @@ def runs(
                      subjects=subjects)
         for i in op.invariants
     ]  # fmt: skip
+
+
+def blank(op: Op, implementation: Implementation, adapter: Adapter, dtype: str) -> Result:
+    """A row without a case: who is judged, and what it declares."""
+    return Result(
+        op.name, implementation.api, adapter.framework, adapter.mode, adapter.device, dtype, "", "", "",
+        conventions=stated(op, implementation), road=implementation.road,
+    )  # fmt: skip
+
+
+def stated(op: Op, implementation: Implementation) -> str:
+    """The conventions that an implementation takes, in words."""
+    return ", ".join(f"{k}={v}" for k, v in implementation.declared(op).items())
 
 
 def contributions(
@@ -158,6 +173,7 @@ class Run:
     def judged(self, group: Group) -> Iterator[Result]:
         with timed("reference"):
             want = self.expected(group)
+        before = SECONDS["framework"]
         try:
             with timed("framework"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a warning is no verdict
@@ -171,8 +187,9 @@ class Run:
                     if single.cotangent == group.cotangent:
                         yield from self.judged(single)
             return
+        share = (SECONDS["framework"] - before) / (len(self.checks) * len(group.cases))
         for name in self.checks:
-            yield from self.compared(group, name, got.get(name), want[name])
+            yield from self.compared(group, name, got.get(name), want[name], seconds=float(f"{share:.2g}"))
 
     def expected(self, group: Group, silent: str = "") -> dict[str, Tracked]:
         """Truth and bound, by the name of the check."""
@@ -207,22 +224,27 @@ class Run:
                     group, name, k, status="error", reason="exception", exception=kind, message=words
                 )  # fmt: skip
 
-    def compared(self, group: Group, name: str, got: Any, want: Tracked) -> Iterator[Result]:
+    def compared(self, group: Group, name: str, got: Any, want: Tracked, **seen: Any) -> Iterator[Result]:
         form = FORMATS[self.dtype]
         mismatch = wrong_kind(got, want.v, self.kind)
         if mismatch:
             reason, words = mismatch
             for k, case in enumerate(group.cases):
                 for check in [name, *self.counted([name], case, group.cotangent)]:
-                    yield self.row_of(group, check, k, status="fail", reason=reason, message=words)
+                    yield self.row_of(group, check, k, status="fail", reason=reason, message=words, **seen)
             return
         ratio = ratios(got, want.v, want.full, form)
         for k, case in enumerate(group.cases):
             parts = [group.part(a, k) for a in (ratio, got, want.v, want.full)]
-            yield self.row_of(group, name, k, **self.verdict(group, name, k, *parts))
+            judged = self.verdict(group, name, k, *parts)
+            yield self.row_of(group, name, k, **judged, bits=self.bits(parts[1]), **seen)
             for check in self.counted([name], case, group.cotangent):
                 identity = self.row_of(group, check, k).id
                 yield self.row_of(group, check, k, **self.share(identity, *misrounded(parts[1], parts[2], self.dtype)))
+
+    def bits(self, got: Array) -> str:
+        """A digest of an output: equal for the same bits."""
+        return digest(got.tobytes())
 
     def share(self, identity: str, count: int, judged: int) -> dict[str, Any]:
         """What there is to say of so many misrounded results, beside the share that is recorded for the row."""
@@ -273,8 +295,7 @@ class Run:
             precision = self.implementation.precision_of(self.dtype, self.direction)
             why = f"; {self.explain(group, name, k, at)}" if self.explained else ""
             words += f"{error:.3g} times the allowed error ({precision}{why})"
-        declared = ", ".join(f"{k}={v}" for k, v in self.implementation.declared(self.op).items())
-        words += f"; declared {declared}" if declared else ""
+        words += f"; declared {self.row.conventions}" if self.row.conventions else ""
         return seen | {"status": "fail", "reason": "bound" if finite else "nonfinite", "message": words}
 
     equality = "nothing is rounded here, they must be equal"
@@ -335,6 +356,10 @@ class InvariantRun(Run):
 
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
         return super().rows(tuple(case for case in cases if case.name in self.invariant.cases))
+
+    def bits(self, got: Array) -> str:
+        """None: in long double some are padding."""
+        return ""
 
     def counted(self, *_: Any) -> list[str]:
         """A residual has no nearest number: it is 0."""
@@ -535,8 +560,7 @@ def road_of(op: Op, implementation: Implementation) -> Road:
 def refuse_flush_to_zero() -> None:
     """The processor's flush-to-zero mode belongs to the thread, NumPy's arithmetic included: the reference would be
     wrong wherever it underflows, and agree with what is wrong in the same way."""
-    smallest = np.array([5e-324])
-    if not (smallest * 1.0 > 0).all():
+    if flushes_to_zero():
         raise GradparityError(
             "flush-to-zero is on in this thread, so the reference would be wrong: switch it off "
             "(torch.set_flush_denormal(True) or a library built with -ffast-math may have switched it on)"
@@ -563,6 +587,11 @@ def sound(y: Tracked, op: Op) -> Tracked:
     if np.isnan(y.e).any() or (y.e < 0).any() or y.full.shape != y.v.shape:
         raise GradparityError(f"the bound of {op.name} is NaN or negative somewhere: a rule of the arithmetic is wrong")
     return y
+
+
+def digest(data: bytes) -> str:
+    """Sixteen hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def wrong_kind(got: Any, want: Array, kind: np.dtype[Any]) -> tuple[str, str] | None:

@@ -1,14 +1,14 @@
-"""The command line: run, list, probe, compare, portability, snippet, mutants."""
+"""The command line: run, merge, gate, accept, list, probe, compare, portability, snippet, mutants."""
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +17,23 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gradparity import catalogue, compare, kill_matrix, mutation, plugin, portability, probe, report, results
+from gradparity import accept as accepting
+from gradparity import (
+    catalogue,
+    compare,
+    gate_report,
+    kill_matrix,
+    mutation,
+    plugin,
+    portability,
+    probe,
+    report,
+    results,
+    toml,
+)
+from gradparity import gate as gating
+from gradparity import merge as merging
+from gradparity import policy as policies
 from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
@@ -40,13 +56,15 @@ def main() -> None:
         sys.exit(INCOMPLETE)
     except click.ClickException as error:
         refuse(error.format_message())
+    except results.UnwritableError as error:
+        refuse(str(error), INCOMPLETE)
     except GradparityError as error:
         refuse(str(error))
 
 
-def refuse(words: str) -> NoReturn:
+def refuse(words: str, code: int = WRONG_CALL) -> NoReturn:
     print(f"gradparity: {words}", file=sys.stderr)
-    sys.exit(WRONG_CALL)
+    sys.exit(code)
 
 
 def selected(selection: Selection, directions: Sequence[str] = DIRECTIONS) -> list[Item]:
@@ -103,7 +121,7 @@ def run(workers: str, output: str, known_failures: tuple[str, ...], **options: A
     console = Console(highlight=False, soft_wrap=False)
     path = Path(output)
     with results.Writer(path) as writer:
-        found = results.Run(results.header(asdict(selection), catalogue.versions(items), planned))
+        found = results.Run(plugin.header(selection, items))
         writer.line(found.header)
         codes = [
             one_process(variables, adapters, selection, workers, known_failures, writer, found, console)
@@ -132,12 +150,14 @@ def one_process(
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
             try:
-                batches = (take(lines, writer, found) for lines in follow(process, part))
+                came = results.Run()
+                batches = (take(lines, came, writer, found) for lines in follow(process, part))
                 show_progress(batches, int(found.header["planned"]), "rows", console)
             except KeyboardInterrupt:
-                process.terminate()
-                process.wait()
                 return False
+            finally:
+                process.terminate()  # if it has not ended
+                process.wait()
         if process.returncode not in (0, 1):
             tail = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-15:])
             console.print(f"pytest ended with code {process.returncode}:\n{tail}", markup=False)
@@ -174,17 +194,17 @@ def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:
             time.sleep(POLL)
 
 
-def take(lines: list[str], writer: results.Writer, found: results.Run) -> int:
-    """Rows to the result file; header and footer of the part only lend their times. The number of rows."""
-    part = results.Run()
+def take(lines: list[str], came: results.Run, writer: results.Writer, found: results.Run) -> int:
+    """Rows to the result file; header and footer of what came only lend their times. The number of rows."""
+    before = len(came.rows)
     for line in lines:
-        part.take(line)
-    writer.rows(part.rows)
-    found.rows += part.rows
-    seconds = found.footer.setdefault("seconds", {})
-    for what, spent in part.footer.get("seconds", {}).items():
-        seconds[what] = seconds.get(what, 0.0) + spent
-    return len(part.rows)
+        came.take(line)
+    rows = came.rows[before:]
+    writer.rows(rows)
+    found.rows += rows
+    if lines and came.footer:
+        found.footer["seconds"] = results.added(found.footer.get("seconds", {}), came.footer["seconds"])
+    return len(rows)
 
 
 def show_progress(batches: Iterator[int], planned: int, what: str, console: Console) -> None:
@@ -321,6 +341,80 @@ def snippet_(identity: str, seed: int) -> int:
     print(snippet(item.op, item.implementation, item.adapter, case, row, seed))
     print(f"# {name}: {row.status}" + (f", {row.message}" if row.message else f", error {row.error:.3g} of the bound"))
     return CONFORMING
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("-o", "--output", required=True, metavar="PATH", help="the result file (.jsonl, .jsonl.gz)")
+def merge(runs: tuple[str, ...], output: str) -> int:
+    """Join the shards of a run, its process profiles, or the frameworks of one machine, into one run file.
+
+    Exit codes: 0 done; 2 they do not belong together (two versions of one framework, other inputs, another
+    environment, a row that is there twice and differs); 4 one of them is incomplete, and so is what was written.
+    """
+    gc.disable()  # rows refer to nothing that refers to them: it would only look at them again and again
+    whole = merging.merged([(path, results.read(path)) for path in map(Path, runs)])
+    with results.written_whole(Path(output)) as half, results.Writer(half) as writer:
+        writer.line(whole.header)
+        writer.rows(whole.rows)
+        writer.close(whole.footer["seconds"], whole.complete)
+    print(f"{len(runs)} runs, {len(whole.rows)} rows: {output}")
+    return CONFORMING if whole.complete else INCOMPLETE
+
+
+@cli.command()
+@click.argument("baseline")
+@click.argument("candidate")
+@click.option("--policy", "policy_file", default="", metavar="PATH", help="a TOML file: what counts, and waivers")
+@click.option("--across-environments", is_flag=True, help="compare though machine, threads, flags or suite differ")
+@click.option("--format", "form", type=click.Choice(("text", *gate_report.FORMATS)), default="text",
+              help="a table; JSON; Markdown of at most 1 MiB; JUnit XML")  # fmt: skip
+def gate(baseline: str, candidate: str, policy_file: str, across_environments: bool, form: str) -> int:
+    """Say what is worse in the run CANDIDATE than in the run BASELINE, and what is better.
+
+    Exit codes: 0 nothing regressed; 1 something did; 2 the call was wrong, or a file is no run; 3 other inputs or
+    another environment, so there is nothing to compare; 4 a run is incomplete.
+    """
+    gc.disable()
+    policy = policies.read(Path(policy_file)) if policy_file else policies.Policy()
+    a, b = Path(baseline), Path(candidate)
+    known: results.Known = {}
+    was = results.read(a, known)
+    now = was if b.exists() and a.samefile(b) else results.read(b, known, fill=False)
+    known.clear()
+    found = gating.gate(was, now, policy, across_environments)
+    names = (results.printable(baseline), results.printable(candidate))
+    if form == "text":
+        Console(highlight=False).print(gate_report.text(found, names))
+    else:
+        for line in gate_report.FORMATS[form](found, names):
+            print(line)
+    return found.code
+
+
+@cli.command()
+@click.argument("run", metavar="RUN")
+@click.option("--known-failures", "file", required=True, metavar="PATH", help="the TOML file to rewrite, or a new one")
+@click.option("--reason", default="", metavar="TEXT", help="why what is new fails")
+def accept(run: str, file: str, reason: str) -> int:
+    """Enter what fails in RUN into a known-failures file, take out what passes, and say each change.
+
+    Exit codes: 0 done; 1 something is left to do: a reason to be written (run refuses the file until then); 2 the call
+    was wrong; 4 the run is incomplete, and nothing was written.
+    """
+    found, path = results.read(Path(run)), Path(file)
+    if not found.complete:
+        refuse(f"{run} is incomplete: nothing is known of the rows that it lacks", INCOMPLETE)
+    text = toml.text_of(path, "known failures") if path.exists() else ""
+    accepted = accepting.accept(found, text, path, reason)
+    if accepted.done:
+        accepting.write(accepted.text, path)
+    for line in [
+        *(accepted.done or [f"{path}: nothing to change"]),
+        *(f"LEFT TO DO: {line}" for line in accepted.left),
+    ]:
+        print(results.printable(line))
+    return NOT_CONFORMING if accepted.left else CONFORMING
 
 
 FORMS: dict[str, Callable[..., Iterable[Any]]] = {

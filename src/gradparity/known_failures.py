@@ -26,12 +26,10 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from gradparity.op import GradparityError, Result, nearest
+from gradparity import toml
+from gradparity.op import GradparityError, Result
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+TO_DO = "TODO"  # a reason that is still to be written begins so
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class KnownFailure:
         wrong = (
             self.status not in ("fail", "error") and f"status {self.status!r} is neither fail nor error",
             not self.reason.strip() and "the reason is empty",
+            self.reason.startswith(TO_DO) and "the reason is still to be written",
             self.link and not self.link.startswith("https://") and f"link {self.link!r} does not start with https://",
             self.status == "fail" and self.kind in ("bound", "nonfinite") and math.isnan(self.max_error)
             and "a failure by numbers needs max_error, the largest error that is still this failure (inf if any)",
@@ -85,16 +84,15 @@ class KnownFailure:
 
 
 def read(path: Path) -> dict[str, list[KnownFailure]]:
-    """The entries of a file, by framework. Raises GradparityError that names the file, the entry and the key."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise GradparityError(f"cannot read the known failures {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise GradparityError(f"{path} is no TOML: {error}") from None
+    """The entries of a file, by framework. Raises GradparityError that names the file, the line and the key."""
+    return entries_of(toml.text_of(path, "known failures"), path)
+
+
+def entries_of(text: str, path: Path) -> dict[str, list[KnownFailure]]:
+    """The same of a file's text."""
     return {
-        framework: [entry(raw, f"{path} [[{framework}]] {k}") for k, raw in enumerate(as_list(raws, path), 1)]
-        for framework, raws in tables.items()
+        framework: [entry(raw, text, path, framework, k) for k, raw in enumerate(as_list(raws, path), 1)]
+        for framework, raws in toml.parsed(text, path).items()
     }
 
 
@@ -104,13 +102,29 @@ def as_list(raws: Any, path: Path) -> list[Any]:
     return raws
 
 
-def entry(raw: Mapping[str, Any], source: str) -> KnownFailure:
-    valid = [f.name for f in fields(KnownFailure) if f.name != "source"]
-    if unknown := set(raw) - set(valid):
-        raise GradparityError(f"{source}: {nearest(min(unknown), valid, 'key')}")
+KEYS = tuple(f.name for f in fields(KnownFailure) if f.name != "source")
+TYPES = {
+    "id": (str, list), "versions": (str,), "status": (str,), "kind": (str,), "reason": (str,),
+    "max_error": (int, float), "link": (str,), "platform": (str,), "expires": (datetime.date,),
+}  # fmt: skip
+
+
+def entry(raw: Mapping[str, Any], text: str, path: Path, framework: str, number: int) -> KnownFailure:
+    """The number-th entry of a framework."""
+
+    def line(key: str = "") -> int:
+        return toml.line(text, key, framework, number)
+
+    source = f"{path}, line {line()}, [[{framework}]] {number}"
+    toml.known_keys(raw, KEYS, str(path), line)
     if missing := {"id", "versions", "status", "kind", "reason"} - set(raw):
         raise GradparityError(f"{source}: {min(missing)} is missing")
+    for key, value in raw.items():
+        if type(value) not in TYPES[key]:
+            raise GradparityError(f"{path}, line {line(key)}: {key} should not be {value!r:.60}")
     globs = [raw["id"]] if isinstance(raw["id"], str) else raw["id"]
+    if not all(isinstance(glob, str) for glob in globs):
+        raise GradparityError(f"{path}, line {line('id')}: id should be a glob of row identities, or a list of them")
     return KnownFailure(**{**raw, "id": globs}, source=source)
 
 

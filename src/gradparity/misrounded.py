@@ -8,19 +8,17 @@ by benchmarks/misrounded.py, with the version it was seen in.
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from gradparity.arithmetic import fl, size
+from gradparity.environment import processor
 from gradparity.op import FORMATS, Array, GradparityError, Result
 
 SIGMAS = 5
@@ -47,15 +45,6 @@ class Baseline:
     def write(self) -> None:
         record = {"version": self.version, "processor": self.processor, "shares": self.shares}
         self.path.write_text(json.dumps(record, indent=0, sort_keys=True) + "\n", encoding="utf-8")
-
-
-@cache
-def processor() -> str:
-    """The architecture, and the widest vectors that NumPy found: what vectorised libraries choose their code by."""
-    name = "numpy._core._multiarray_umath" if hasattr(np, "_core") else "numpy.core._multiarray_umath"
-    found = importlib.import_module(name).__cpu_features__
-    widest = next((feature for feature in ("AVX512F", "AVX2", "SVE", "ASIMD") if found.get(feature)), "no vectors")
-    return f"{platform.machine()} {widest}"
 
 
 def recorded(adapter_file: str) -> Baseline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import ml_dtypes
@@ -198,13 +198,16 @@ def outputs(y: Any) -> tuple[Any, ...]:
     return tuple(y) if isinstance(y, tuple | list) else (y,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """What was seen at one row: one case and check of one implementation, in one mode, on one device, in one dtype.
 
     status: pass fail xfail xpass unsupported error; reason refines it (bound shape dtype nonfinite exception crash ...)
     error: worst |got - want| / allowed, 0 where equal; passes iff at most 1.  ulp: the same element's error in units
     in the last place of want.  at: index of that element
+    precision, conventions, road: as the implementation declares them
+    bits: digest of the output's bits; none for an invariant, whose residual is ours, and a share
+    seconds: the framework's time, shared evenly among the rows that one call gave
     """
 
     op: str
@@ -226,6 +229,10 @@ class Result:
     precision: str = ""
     exception: str = ""
     link: str = ""
+    conventions: str = ""
+    road: str = ""
+    bits: str = ""
+    seconds: float = 0.0
 
     @property
     def id(self) -> str:
@@ -240,9 +247,6 @@ class Result:
     def bad(self) -> bool:
         """True for what makes a run fail: a fail, an unexpected pass, an error."""
         return self.status in BAD
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"id": self.id, **asdict(self)}
 
 
 def worst_first(rows: Iterable[Result]) -> list[Result]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import SECONDS
 from gradparity.conform import failures
+from gradparity.environment import cores, environment
 from gradparity.op import GradparityError, Result
 
 NAMES = {
@@ -62,6 +63,15 @@ class Plan:
         entries = known_failures.applicable([*sorted(files), *self.known_files], versions)
         known_failures.must_match(entries, (row for item in everything for row in item.rows))
         return entries
+
+
+def header(selection: Selection, items: Sequence[Item]) -> dict[str, Any]:
+    """What stands at the top of the file of a run of these items."""
+    return results.header(
+        asdict(selection), catalogue.versions(items), sum(len(item.rows) for item in items), seed=selection.seed,
+        inputs=catalogue.inputs(items, selection.seed),
+        environment=environment({item.adapter.name: item.adapter.process for item in items}),
+    )  # fmt: skip
 
 
 PLAN = pytest.StashKey[Plan]()
@@ -144,8 +154,7 @@ def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """-n auto: as many workers as there are cores, but no more than fit into the memory that is free."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
+    return max(1, min(cores(), int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
 
 
 class Recorder:
@@ -159,10 +168,8 @@ class Recorder:
         self.writer: results.Writer | None = None
         if path:
             self.writer = results.Writer(Path(path))
-            rows = sum(len(item.rows) for item in plan.items.values())
-            versions = catalogue.versions(plan.items.values())
-            self.writer.line(results.header(asdict(plan.selection), versions, rows))
-            self.writer.file.flush()
+            self.writer.line(header(plan.selection, list(plan.items.values())))
+            self.writer.flush()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         item = self.item_of(report.nodeid)

@@ -56,11 +56,10 @@ def table(cells: Cells, ops: Sequence[str], columns: Sequence[str]) -> Table:
     drawn = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     drawn.add_column("")
     for name in columns:
-        drawn.add_column(name, justify="right", min_width=8)
+        drawn.add_column(Text(name), justify="right", min_width=8)
     for op in ops:
-        drawn.add_row(
-            op if len(op) < NAME else op.replace("_", "_\n", 1), *(cell(cells.get((op, name), ())) for name in columns)
-        )
+        label = Text(op if len(op) < NAME else op.replace("_", "_\n", 1))
+        drawn.add_row(label, *(cell(cells.get((op, name), ())) for name in columns))
     return drawn
 
 

@@ -173,3 +173,18 @@ def test_an_adapter_compiles_equal_calls_once(name: str) -> None:
     for axis in (-1, 0, -1, 0, -1):
         module.value_of(adapter.call(Implementation("softmax", "f", max), {"axis": axis}), once)
     assert len(compiled) == 2
+
+
+# --- gate
+
+
+def test_the_benchmark_of_the_gate_runs_and_tells_a_crash_from_a_regression(tmp_path: Path) -> None:
+    gates = program("gate")
+    run = gates.write(tmp_path / "a.jsonl", map(gates.row, range(1000)), 1000)
+    assert len({row.id for row in map(gates.row, range(1000))}) == 1000
+    moved = gates.write(tmp_path / "b.jsonl", (gates.moved(gates.row(k), k) for k in range(1000)), 1000)
+    seconds, most, code = gates.measured("gate", str(run), str(moved))
+    assert (seconds > 0, most > 10**6, code) == (True, True, gates.WORSE)
+    assert gates.measured("gate", str(run), str(tmp_path / "none.jsonl"))[2] == -1
+    with pytest.raises(SystemExit):
+        gates.main(["--rows", "0"])

@@ -117,6 +117,7 @@ INPUTS = {
     "squared_hinge": "6c30486b813fe61f",
     "ragged_centroid": "27a606d3051fd514",
     "binary_cross_entropy_with_logits": "49c70bf85651cd53",
+    "softmax_regression": "f3fb9e9a3e3956fc",
     "multiclass_hinge": "d5dba603283d1e5c",
     "crammer_singer_hinge": "1604a68734fb559d",
     "hinge_embedding": "f35f361e03af7f89",

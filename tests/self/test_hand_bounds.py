@@ -113,12 +113,12 @@ class Model:
         return (e.sum(-1) + self.sum(np.abs(v) + e, v.sum(-1), e.sum(-1))) / n + division
 
 
-def softmax_parts(m: Model, x: Array) -> tuple[Array, Array, Array, Array, Array]:
+def softmax_parts(m: Model, x: Array, ex: Array | float = 0.0) -> tuple[Array, Array, Array, Array, Array]:
     """d = x - max, its error E_d = u |d|; p; r = e^E_d (1 + exp) - 1, the relative error of an exponential; and the
     sum's, R = sum p r + (its summation error) / S: errors are weighted by p, so R is about u times the entropy of p
-    and not u times the largest |d|."""
+    and not u times the largest |d|. ex: the error of x, where it was computed."""
     d = x - x.max(-1, keepdims=True)
-    ed, e = m.rounding(d), np.exp(d)
+    ed, e = ex + m.rounding(d, ex), np.exp(d)
     s = e.sum(-1, keepdims=True)
     r = np.expm1(ed) + m.exp * np.exp(ed)
     big_r = ((e * r).sum(-1) + m.sum(e * (1 + r), s[..., 0], (e * r).sum(-1)))[..., None] / s
@@ -143,9 +143,9 @@ def softmax_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
     return ey * np.abs(g - d) + (p + ey) * step + m.u * p * np.abs(g - d) + m.tiny * (2 + h)
 
 
-def log_softmax(m: Model, x: Array, axis: int = -1) -> Array:
+def log_softmax(m: Model, x: Array, axis: int = -1, ex: Array | float = 0.0) -> Array:
     """d_i - L, L = log S: E_d + log(1 / (1 - R)) + log L + u |y_i|."""
-    d, ed, _, _, big_r = softmax_parts(m, x)
+    d, ed, _, _, big_r = softmax_parts(m, x, ex)
     big_l = np.log(np.exp(d).sum(-1, keepdims=True))
     el = -np.log1p(-np.minimum(big_r, 1)) + m.log * big_l
     return ed + el + m.u * (np.abs(d - big_l) + ed + el) + 2 * m.tiny
@@ -177,9 +177,9 @@ def logsumexp_vjp(m: Model, g: Array, ey: Array, x: Array, axis: int) -> Array:
     return np.abs(g[..., None]) * (p * (np.expm1(ez) + m.exp * np.exp(ez) + m.u) + 2 * m.tiny) + m.tiny
 
 
-def cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:
+def cross_entropy(m: Model, x: Array, t: Array, reduction: str, ex: Array | float = 0.0) -> Array:
     """L - d_t: that of log_softmax at the label; then the sum or mean."""
-    rows = np.take_along_axis(log_softmax(m, x), t[:, None], -1)[:, 0]
+    rows = np.take_along_axis(log_softmax(m, x, ex=ex), t[:, None], -1)[:, 0]
     d, _, _, _, _ = softmax_parts(m, x)
     loss = np.log(np.exp(d).sum(-1)) - np.take_along_axis(d, t[:, None], -1)[:, 0]
     return reduced(m, loss, rows, reduction)
@@ -191,10 +191,12 @@ def reduced(m: Model, v: Array, e: Array, reduction: str) -> Array:
     return e if reduction == "none" else m.mean(v, e)
 
 
-def cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+def cross_entropy_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str, ex: Array | float = 0.0
+) -> Array:  # fmt: skip
     """c (p - onehot), p = exp(log_softmax(x)), c = g, or g / B for the mean: |c| (E_p + 2 u |p - onehot|), and the
     error of the division in c."""
-    p, el = softmax_parts(m, x)[2], log_softmax(m, x)
+    p, el = softmax_parts(m, x)[2], log_softmax(m, x, ex=ex)
     count = len(t) if reduction == "mean" else 1
     c = np.abs(np.broadcast_to(g, len(t)))[:, None] / count
     ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * c
@@ -597,6 +599,37 @@ def ragged_centroid_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, delta
     return e + m.tiny * (1 + np.abs(g).max(initial=0))
 
 
+def product(m: Model, x: Array, ex: Array | float, w: Array) -> Array:
+    """x w, x wrong by E_x, w exact: E_x |w| and n U sum (|x| + E_x) |w|, and a rounding where the sum is wider; one
+    term is a multiplication."""
+    carried = (ex + 0 * x) @ np.abs(w)
+    if x.shape[-1] == 1:
+        return carried + m.rounding(x @ w, carried)
+    n, big = x.shape[-1], (np.abs(x) + ex) @ np.abs(w)
+    e = carried + n * (m.acc * big + m.tiny)
+    return e + (m.rounding(x @ w, e) if m.acc < m.u else 0.0)
+
+
+def softmax_regression(m: Model, x: Array, w: Array, t: Array, reg: Array) -> Array:
+    """The cross-entropy of scores that are wrong by E_s, and the penalty: squares, their sum, the product with reg."""
+    squares = m.rounding(w**2)
+    total, e = (w**2).sum(), squares.sum() + m.sum((w**2 + squares).ravel(), (w**2).sum(), squares.sum())
+    e = reg * e + m.rounding(reg * total, reg * e)
+    loss = cross_entropy(m, x @ w, t, "mean", product(m, x, 0.0, w))
+    both = loss + e
+    d = softmax_parts(m, x @ w)[0]
+    value = (np.log(np.exp(d).sum(-1)) - np.take_along_axis(d, t[:, None], -1)[:, 0]).mean() + reg * total
+    return both + (m.rounding(value, both) if reg else 0.0)
+
+
+def softmax_regression_vjp(m: Model, g: Array, ey: Array, x: Array, w: Array, t: Array, reg: Array) -> Array:
+    """s w^T, s = c (p - onehot) from scores that are wrong by E_s."""
+    es = cross_entropy_vjp(m, g, ey, x @ w, t, "mean", product(m, x, 0.0, w))
+    p = softmax_parts(m, x @ w)[2]
+    s = g / len(t) * (p - (np.arange(w.shape[1]) == t[:, None]))
+    return product(m, s, es, w.T)
+
+
 HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "softmax": (softmax, softmax_vjp),
     "log_softmax": (log_softmax, log_softmax_vjp),
@@ -610,6 +643,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "squared_hinge": (squared_hinge, squared_hinge_vjp),
     "ragged_centroid": (ragged_centroid, ragged_centroid_vjp),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
+    "softmax_regression": (softmax_regression, softmax_regression_vjp),
     "multiclass_hinge": (multiclass_hinge, multiclass_hinge_vjp),
     "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
     "hinge_embedding": (hinge_embedding, hinge_embedding_vjp),
@@ -707,6 +741,8 @@ WIDER = {
     ("margin_ranking", "vjp"): 1.5,
     ("multiclass_hinge", "vjp"): 1.5,
     ("squared_hinge", "vjp"): 1.5,  # the rule of multiplication charges a rounding for the factor 2, which has none
+    # where reg is 0 the rule of addition charges a rounding for the penalty of 0, which has none
+    ("softmax_regression", "value"): 1.17,
     # where 1 - s is a unit in the last place of the wide format (x near 36, 16 bits), whose ends are rounded outwards
     ("sigmoid", "vjp"): 2.0,
 }

@@ -5,7 +5,8 @@ The witness is the reference in plain NumPy, in the dtype under test; in 16 bits
 and float32, and 1 in 16 bits, where rounding the output is nearly all that is allowed. Lowest is the gradient of the
 ragged centroid loss, 0.04 and 0.02: it allows the errors of all members of a class to add up, and they do not. The
 gradient of the hinge rounds nothing: its bound is 0, and there is nothing to come near to. Where no long double is
-longer the witness of float64 is the reference itself, bit by bit: no witness.
+longer the witness of float64 is the reference itself, bit by bit: no witness. Softmax regression has one number for the
+errors of all scores of all rows, and of all squares of its penalty, which do not add up either: 0.005 in float64.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gradparity.op import COMPARED, FORMATS, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 
 NEAR = 1e-2
+LESS_NEAR = {("softmax_regression", "value"): 2e-3}
 # Nothing is rounded: g, -g or 0; only a subnormal g may be lost.
 EXACT = {("hinge", "vjp")}
 # Only a quotient is, by the number of classes that tie or of rows: in so many cases, and in float16 by less than
@@ -80,7 +82,7 @@ def test_an_honest_implementation_comes_near_its_bound(op: Op, dtype: str, direc
     else:
         few = NEARLY_EXACT.get((op.name, direction))
         assert len(worst) >= (5 if few is None else few * (dtype != "float16"))
-        assert not worst or np.median(worst) > NEAR
+        assert not worst or np.median(worst) > LESS_NEAR.get((op.name, direction), NEAR)
 
 
 def test_a_bound_that_is_too_wide_is_seen() -> None:

@@ -361,6 +361,15 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
     ("squared_hinge", "no-loss-no-gradient"): (
         "above-kink", instead(lambda g, y, x, t: {"x": -2 * g * t * margin(x, t)}),
     ),
+    **{("softmax_regression", name): (at, defect) for name, at, defect in (
+        ("permutation", "scale-1", arguments(lambda kw: {"x": kw["x"] * np.linspace(1, 2, kw["x"].shape[1])})),
+        ("classes-renamed", "scale-1", arguments(lambda kw: {"w": kw["w"] * np.linspace(1, 2, kw["w"].shape[1])})),
+        ("shift", "coarse", arguments(lambda kw: {"w": np.where(kw["w"] > 2, 2, kw["w"])})),
+        ("of-scores", "identity", SCALED),
+        ("penalised", "reg-3-scale-1", arguments(lambda kw: {"reg": kw["reg"] ** 2})),
+        ("gradient-sums-to-zero", "scale-1", BY_PLACE),
+        ("euler", "scale-1", arguments(lambda kw: {"w": kw["w"] + 1e-2})),
+    )},
     **{(BCE, name): (at, defect) for name, at, defect in (
         ("nonnegative", "scale-1", NEGATED),
         ("permutation", "scale-1", BY_PLACE),

@@ -116,6 +116,7 @@ COVERED = {
     "softmax": 30, "log_softmax": 30, "logsumexp": 30, "cross_entropy": 39, "soft_cross_entropy": 62,
     "weighted_cross_entropy": 40, "sigmoid": 17, "log_sigmoid": 17, "hinge": 10, "squared_hinge": 11,
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40,
+    "softmax_regression": 18,
     "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
     "margin_ranking": 16,
 }  # fmt: skip
@@ -132,6 +133,7 @@ LEFT_OUT = {
     "squared_hinge": {"large", "empty", "non-finite"},
     "ragged_centroid": {"large", "empty"},
     "binary_cross_entropy_with_logits": {"large", "empty", "non-finite"},
+    "softmax_regression": {"large", "empty", "non-finite"},
     "multiclass_hinge": {"large", "empty", "non-finite", "kink"},
     "crammer_singer_hinge": {"large", "empty", "non-finite", "kink"},
     "hinge_embedding": {"large", "empty", "non-finite", "kink"},
@@ -210,6 +212,7 @@ DIFFERENCED = {
     "squared_hinge": ("scale-1", "below-kink", "above-kink"),
     "ragged_centroid": ("delta-0", "scale-0.001", "two-points"),  # delta = 0: quadratic
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
+    "softmax_regression": ("scale-0.001", "scale-1", "reg-0.1-scale-1", "course-exercise"),
     "crammer_singer_hinge": ("scale-1", "scale-10", "led", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
     "hinge_embedding": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
     "margin_ranking": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
@@ -243,6 +246,18 @@ def test_the_gradient_is_about_the_central_difference(op: Op, case: Case) -> Non
     want = tracked_vjp(op, g, arrays, case.params)["x"].v
     for i in np.ndindex(want.shape):
         assert abs(central_difference(op, g, arrays, case.params, i, DIFFERENCE) - want[i]) <= allowed
+
+
+def test_the_course_exercise_gives_the_numbers_of_its_handout() -> None:
+    """Loss and weight gradient of the linear softmax classifier. The handout computed them in float32."""
+    op = OPS["softmax_regression"]
+    case = next(case for case in op.cases if case.name == "course-exercise")
+    arrays = drawn(op, case)
+    y, dw = value(op, arrays, case.params), tracked_vjp(op, np.ones(()), arrays, case.params)["w"].v
+    assert f"{float(y):.4f}" == "1.4709"
+    assert np.array_equal(
+        np.round(dw.astype(float), 6), [[-0.085229, 0.112664, -0.027435], [0.351029, -0.410729, 0.0597]]
+    )
 
 
 def test_every_op_has_its_central_differences() -> None:
@@ -376,6 +391,10 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
         "binary_cross_entropy_with_logits", {"x": [-1000, 1000, 1000], "t": [1, 0, 1]},
         {"pos_weight": None, "reduction": "none"}, [1000, 1000, np.exp(L(-1000))],
     ),
+    "softmax regression": ("softmax_regression", {"x": [[1, 0], [0, 1.0]], "w": [[0, LOG3], [0, 0.0]],
+                           "t": np.array([0, 1])}, {"reg": 0.0}, LOG2 * 3 / 2),
+    "softmax regression, penalised": ("softmax_regression", {"x": [[0, 0.0]], "w": [[3, -4], [0, 0.5]],
+                                      "t": np.array([1])}, {"reg": 2.0, "penalty": 0.5}, LOG2 + 25.25),
     **{f"multiclass hinge, p = {p}, {how}": ("multiclass_hinge", THREE_CLASSES, {"p": p, "margin": 1.0, **how_}, want)
        for p, how, how_, want in (
            (1, "none", NONE, [1.5, 0, 9]), (2, "none", NONE, [1.25, 0, 13.5]), (1, "sum", SUM, 10.5),

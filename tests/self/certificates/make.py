@@ -159,6 +159,10 @@ def weighted_cross_entropy(
     return losses.sum() / whole if reduction == "mean" else reduced(losses, reduction)
 
 
+def softmax_regression(x: Array, w: Array, t: Array, reg: float) -> Any:
+    return cross_entropy(x @ w, t, "mean") + dual(reg) * (w * w).sum()
+
+
 def reduced(losses: Array, reduction: str) -> Any:
     return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / len(losses)}[reduction]
 
@@ -577,6 +581,20 @@ RAGGED = (
     *(ragged(f"within-delta-{k}", points(1, 5, 2, k), 100.0) for k in (1, 2)),
 )  # fmt: skip
 
+
+def classifier(rows: int, features: int, classes: int, scale: float, weight: float) -> Any:
+    return lambda draw: {
+        "x": draw.normal("x", (rows, features), scale), "w": draw.normal("w", (features, classes), weight),
+        "t": draw.integers("t", (rows,), classes),
+    }  # fmt: skip
+
+
+REGRESSION = tuple(
+    Case(f"{n}x{d}x{c}-scale-{s:g}-weight-{w:g}-reg-{reg:g}", classifier(n, d, c, s, w), {"reg": reg})
+    for n, d, c in ((1, 1, 2), (3, 2, 3), (2, 5, 1), (4, 3, 5))
+    for s in (0.001, 1, 30) for w in (0.01, 1, 10) for reg in (0.0, 0.1, 3.0)
+)  # fmt: skip
+
 OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "softmax": (softmax, ALONG_AXIS),
     "log_softmax": (log_softmax, ALONG_AXIS),
@@ -590,6 +608,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "squared_hinge": (squared_hinge, HINGE),
     "ragged_centroid": (ragged_centroid, RAGGED),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
+    "softmax_regression": (softmax_regression, REGRESSION),
     "multiclass_hinge": (multiclass_hinge, MULTICLASS),
     "crammer_singer_hinge": (crammer_singer_hinge, CRAMMER_SINGER),
     "hinge_embedding": (hinge_embedding, HINGE_EMBEDDING),

@@ -1,0 +1,74 @@
+"""Where a run runs: what moves the last bits of a result without any framework having changed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# Environment variables that choose between kernels, threads, precisions or backends.
+VARIABLES = frozenset({
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NPROC", "MKL_CBWR",
+    "MKL_DYNAMIC", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE", "GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE", "ATEN_CPU_CAPABILITY", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_COMPILE_DISABLE",
+    "TORCHDYNAMO_DISABLE", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_USE_LEGACY_KERAS",
+    "KERAS_BACKEND", "XLA_FLAGS", "JAX_ENABLE_X64", "JAX_DISABLE_JIT", "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_PLATFORMS", "NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG",
+})  # fmt: skip
+
+
+def environment(processes: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Facts by name. `processes`: the variables that the process of each adapter is started with, by its name."""
+    return {
+        "python": platform.python_version(),
+        "os": " ".join(filter(None, (platform.system(), *platform.libc_ver()))),
+        "cpu": cpu(),
+        "isa": processor(),
+        "cores": cores(),
+        "long_double_bits": int(np.finfo(np.longdouble).nmant) + 1,
+        "flush_to_zero": flushes_to_zero(),
+        "variables": {name: variables(process) for name, process in sorted(processes.items())},
+    }
+
+
+def variables(process: Mapping[str, str]) -> dict[str, str]:
+    """What is set in a process: those of ours that count, and what it is started with."""
+    return {k: v for k, v in sorted({**os.environ, **process}.items()) if k in VARIABLES or k in process}
+
+
+@cache
+def processor() -> str:
+    """The architecture, and the widest vectors that NumPy found: what vectorised libraries choose their code by."""
+    name = "numpy._core._multiarray_umath" if hasattr(np, "_core") else "numpy.core._multiarray_umath"
+    found = importlib.import_module(name).__cpu_features__
+    widest = next((feature for feature in ("AVX512F", "AVX2", "SVE", "ASIMD") if found.get(feature)), "no vectors")
+    return f"{platform.machine()} {widest}"
+
+
+@cache
+def cpu() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def flushes_to_zero() -> bool:
+    """Whether subnormal results are lost in this thread."""
+    return not (np.array([5e-324]) * 1.0 > 0).all()
