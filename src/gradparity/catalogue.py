@@ -157,7 +157,7 @@ def versions(chosen: Iterable[Item]) -> Mapping[str, str]:
     """The frameworks of these items, and what moves with them, with their versions."""
     found = dict.fromkeys(item.adapter for item in chosen)
     beside = {name: version_of(name) for adapter in found for name in adapter.companions if find_spec(name)}
-    return beside | {adapter.framework: adapter.version for adapter in found}
+    return {adapter.framework: adapter.version for adapter in found} | beside
 
 
 def inputs(chosen: Iterable[Item], seed: int = 0) -> dict[str, str]:

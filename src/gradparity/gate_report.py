@@ -38,10 +38,10 @@ def verdict(gate: Gate) -> str:
     counted, rows = len(gate.counted), f"{gate.compared} rows compared"
     if gate.code == INCOMPLETE:
         which = [name for name, run in runs(gate) if not run.complete]
-        return f"INCOMPLETE: the {' and the '.join(which)} is cut or lacks rows; {rows}, {counted} worse"
+        return f"INCOMPLETE: the {' and the '.join(which)} is cut or lacks rows; {rows}, {counted} count against it"
     if gate.code == NOTHING_REGRESSED:
         return f"NOTHING REGRESSED: {rows}"
-    return f"REGRESSED: {counted} rows are worse; {rows}"
+    return f"REGRESSED: {counted} rows count against it; {rows}"
 
 
 def why_unlike(gate: Gate) -> str:

@@ -207,7 +207,7 @@ class Result:
     in the last place of want.  at: index of that element
     precision, conventions, road: as the implementation declares them
     bits: digest of the output's bits; none for an invariant, whose residual is ours, and a share
-    seconds: the framework's time, shared evenly among the rows that one call gave
+    seconds: the framework's time, shared evenly among the rows that one call gave; rows are equal whatever it is
     """
 
     op: str
@@ -232,7 +232,7 @@ class Result:
     conventions: str = ""
     road: str = ""
     bits: str = ""
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def id(self) -> str:

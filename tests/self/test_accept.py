@@ -178,6 +178,27 @@ def test_limits_are_rounded_up(error: float, limit: float) -> None:
     assert rounded_up(error * (1 + 2**-50)) >= error * (1 + 2**-50)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'reason = "it crashes"',
+            'raeson = "it crashes"',
+            "k.toml, line 18: unknown key 'raeson'; did you mean reason",
+        ),
+        ("max_error = 10.0", 'max_error = "10"', "k.toml, line 9: max_error should not be '10'"),
+        ('id = "softmax/*"', "id = [1]", "k.toml, line 14: id should be a glob"),
+        ('versions = ">=0.4"', "", "k.toml, line 13, [[jax]] 1: versions is missing"),
+        ('status = "error"', 'status = "err"', "k.toml, line 13, [[jax]] 1: status 'err' is neither"),
+    ],
+)
+def test_a_typo_in_known_failures_is_named_with_line_and_key(old: str, new: str, words: str) -> None:
+    assert old in FILE
+    with pytest.raises(GradparityError) as caught:
+        known_failures.entries_of(FILE.replace(old, new), Path("k.toml"))
+    assert str(caught.value).startswith(words)
+
+
 # --- the file
 
 

@@ -467,6 +467,12 @@ def test_exit_codes_and_files(tmp_path: Path) -> None:
     paths = {"same": whole, "bad": bad, "cut": cut, "threads": two, "none": "no.jsonl"}
     codes = {name: gradparity_command("gate", whole, path).returncode for name, path in paths.items()}
     assert codes == {"same": 0, "bad": 1, "cut": 4, "threads": 3, "none": 2}
+    text = Path(bad).read_text(encoding="utf-8")
+    for damaged in ("", "no run", text.replace('"t.softmax"', "7", 1), text.replace('"error": 3.0', '"error": 0.3')):
+        Path(a).write_text(damaged, encoding="utf-8")
+        refused = gradparity_command("gate", whole, a)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    written(Path(a), run_of(ROW))
     shown = gradparity_command("gate", a, a)
     assert "the same run" in shown.stdout
     assert gradparity_command("merge", a, str(cut), "-o", str(tmp_path / "x.jsonl")).returncode == 4
