@@ -169,6 +169,43 @@ def squared_hinge(x: Any, t: Any) -> Any:
     return jnp.square(jax.nn.relu(1 - t * x))
 
 
+def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    z = x - jnp.take_along_axis(x, t[:, None], axis=-1) + margin
+    h = jnp.where(jax.nn.one_hot(t, x.shape[-1], dtype=bool), 0, jnp.maximum(z, 0))
+    loss = weight[t] * jnp.sum(h if p == 1 else jnp.square(h), axis=-1)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def hinge_embedding(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = jnp.where(t > 0, x, jnp.maximum(margin - x, 0))
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def margin_ranking(x: Any, other: Any, t: Any, margin: float, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = jnp.maximum(margin - t * (x - other), 0)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    wrong = 1 - jax.nn.one_hot(t, x.shape[-1], dtype=x.dtype)
+    loss = jnp.max(x + margin * wrong, axis=-1) - jnp.take_along_axis(x, t[:, None], axis=-1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -258,6 +295,25 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, road="quotient", precision={"*float16/*": Precision("B")},
+    ),
+    Implementation(
+        "crammer_singer_hinge", fn=crammer_singer_hinge, road="in-the-maximum",
+        conventions={"kink": "tie", "tie": "split", "nan_margin": NAN}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.5, "nan_margin": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "margin_ranking", fn=margin_ranking, conventions={"kink": 0.5, "nan_margin": 0.0},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge,
+        conventions={"kink": 0.5, "nan_margin": 0.0, "nan_square": NAN, "divisor": "one"},
+        precision={
+            "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS),
+        },
     ),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
-from gradparity.arithmetic import Precision
+from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError
 
@@ -192,6 +192,55 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any
     return losses if reduction == "none" else losses.mean(), centroids
 
 
+def multiclass_hinge_vectorised(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    h = np.maximum(x - x[rows, t][:, None] + x.dtype.type(margin), 0)
+    h[rows, t] = 0
+    losses = weight[t] * np.sum(h if p == 1 else h * h, axis=1)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def multiclass_hinge_vectorised_vjp(
+    g: Any, y: Any, x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str
+) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    z = x - x[rows, t][:, None] + x.dtype.type(margin)
+    dx = (z > 0).astype(x.dtype) if p == 1 else 2 * np.maximum(z, 0)
+    dx[rows, t] = 0
+    dx *= ((g / x.dtype.type(len(x)) if reduction == "mean" else g) * weight[t])[:, None]
+    dx[rows, t] = -dx.sum(axis=1)
+    return {"x": dx}
+
+
+def crammer_singer_hinge_vectorised(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    wrong = x.copy()
+    wrong[rows, t] = -np.inf
+    losses = np.maximum(wrong.max(axis=1) - x[rows, t] + x.dtype.type(margin), 0)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def crammer_singer_hinge_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import numpy as np
+
+    rows = np.arange(len(x))
+    wrong = x.copy()
+    wrong[rows, t] = -np.inf
+    worst = wrong.argmax(axis=1)
+    active = wrong[rows, worst] - x[rows, t] + x.dtype.type(margin) > 0
+    g = np.where(active, g / x.dtype.type(len(x)) if reduction == "mean" else g, 0)
+    dx = np.zeros_like(x)
+    dx[rows, worst] += g
+    dx[rows, t] -= g
+    return {"x": dx}
+
+
 def softmax_regression_loop(x: Any, w: Any, t: Any, reg: float) -> Any:
     import numpy as np
 
@@ -319,6 +368,20 @@ IMPLEMENTATIONS = (
         vjp=softmax_regression_vectorised_vjp,
         precision=IN_THE_DTYPE,
         unsupported=FEW_TERMS,
+    ),
+    Implementation(
+        "crammer_singer_hinge",
+        fn=crammer_singer_hinge_vectorised,
+        vjp=crammer_singer_hinge_vectorised_vjp,
+        conventions={"kink": 0.0, "tie": "first", "nan_margin": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "multiclass_hinge",
+        fn=multiclass_hinge_vectorised,
+        vjp=multiclass_hinge_vectorised_vjp,
+        conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": float("nan"), "divisor": "one"},
+        precision={"*float16/*": Precision("C", sharp=True)},
     ),
 )
 

@@ -167,6 +167,40 @@ def squared_hinge(x: Any, t: Any) -> Any:
     return tf.square(tf.nn.relu(1 - t * x))
 
 
+def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    # tf.function adds the margin to the score of the label, in whatever order it is written
+    z = margin - tf.gather(x, t, batch_dims=1)[:, None] + x
+    h = tf.where(tf.one_hot(t, x.shape[-1], True, False, dtype=tf.bool), tf.constant(0, x.dtype), tf.maximum(z, 0))
+    loss = tf.gather(weight, t) * tf.reduce_sum(h if p == 1 else tf.square(h), axis=-1)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def hinge_embedding(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.where(t > 0, x, tf.nn.relu(margin - x))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def margin_ranking(x: Any, other: Any, t: Any, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.relu(margin - t * (x - other))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import tensorflow as tf
+
+    label = tf.one_hot(t, x.shape[-1], True, False, dtype=tf.bool)
+    worst = tf.reduce_max(tf.where(label, tf.constant(-float("inf"), x.dtype), x), axis=-1)
+    # in this order: see multiclass_hinge
+    loss = tf.maximum(margin - tf.gather(x, t, batch_dims=1) + worst, 0)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -327,6 +361,34 @@ IMPLEMENTATIONS = (
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 0.5},
         precision={"*float16/*": Precision("B")},
+    ),
+    Implementation(
+        "crammer_singer_hinge", fn=crammer_singer_hinge, road="from-the-margin",
+        conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.0, "nan_margin": 0.0},
+        precision={
+            "float16/value/mean-large-losses": Precision("B", finding=F16_SUM),
+            "float16/value/mean-*": Precision("C", sharp=True, finding=F16_SUM),
+            "float16/value/sum-*": Precision("C", sharp=True, finding=F16_SUM),
+            "*float16/*": STEPWISE,
+        },
+    ),
+    Implementation(
+        "margin_ranking", fn=margin_ranking, conventions={"kink": 0.0, "nan_margin": 0.0},
+        precision={
+            "float16/value/mean-*": Precision("B", finding=F16_SUM),
+            "float16/value/sum-*": Precision("B", finding=F16_SUM), "*float16/*": STEPWISE,
+        },
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge, road="from-the-margin",
+        conventions={"kink": 1.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "one"},
+        precision={
+            "float16/value/*": Precision("B", finding=F16_SUMS),
+            "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE,
+        },
     ),
 )  # fmt: skip
 

@@ -98,6 +98,33 @@ def squared_hinge(x: Any, t: Any) -> Any:
     return torch.square(torch.relu(1 - t * x))
 
 
+def multiclass_hinge(x: Any, t: Any, weight: Any, p: int, margin: float, reduction: str) -> Any:
+    import torch
+
+    label = t.unsqueeze(1)
+    h = torch.relu(x - x.gather(1, label) + margin).scatter(1, label, 0)
+    loss = weight[t] * (h if p == 1 else torch.square(h)).sum(1)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
+def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import torch
+
+    label = t.unsqueeze(1)
+    worst = x.scatter(1, label, -torch.inf).amax(1)
+    loss = torch.relu(worst - x.gather(1, label).squeeze(1) + margin)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
+def crammer_singer_hinge_max(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import torch
+
+    label = t.unsqueeze(1)
+    worst = x.scatter(1, label, -torch.inf).max(1).values
+    loss = torch.clamp(worst - x.gather(1, label).squeeze(1) + margin, min=0)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
 def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import torch
 
@@ -121,6 +148,8 @@ def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
 NAN = float("nan")
 ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 bits, along others it is not; see \
 https://github.com/pytorch/pytorch/issues/140222"
+NOT_IN_16_BITS = "it is not implemented in 16 bits on the CPU, and says so"
+UNWRITTEN = "of no rows it returns memory that was never written, another number each time: there is nothing to judge"
 OTHER_AXES = "along other axes than the last the exponentials and their sum are rounded to 16 bits"
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
@@ -211,6 +240,36 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, precision={"*float16/*": Precision("B")},
+    ),
+    Implementation(
+        "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},
+        road="from-the-margin", conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "classes"},
+        unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+    ),
+    Implementation(
+        "crammer_singer_hinge", fn=crammer_singer_hinge,
+        conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "crammer_singer_hinge", fn=crammer_singer_hinge_max,
+        conventions={"kink": 1.0, "tie": "first", "nan_margin": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "hinge_embedding", "torch.nn.functional.hinge_embedding_loss", renames={"x": "input", "t": "target"},
+        conventions={"kink": 1.0, "nan_margin": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "margin_ranking", "torch.nn.functional.margin_ranking_loss",
+        renames={"x": "input1", "other": "input2", "t": "target"}, conventions={"kink": 1.0, "nan_margin": 0.0},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multiclass_hinge", fn=multiclass_hinge,
+        conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
+        precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

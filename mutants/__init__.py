@@ -4,6 +4,7 @@ from gradparity.mutants import (
     anything,
     binary_cross_entropy,
     hinges,
+    multiclass_hinges,
     pointwise,
     probabilities,
     ragged_centroid,
@@ -21,4 +22,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *binary_cross_entropy.MUTANTS,
     *probabilities.MUTANTS,
     *softmax_regression.MUTANTS,
+    *multiclass_hinges.MUTANTS,
 )

@@ -41,7 +41,8 @@ BOTH = {
 # probabilities have none.
 LARGE = {
     "ragged_centroid": "offset-100", "softmax_regression": "large-scores", "negative_log_likelihood": "",
-    "layered_cross_entropy": "", "binary_cross_entropy": "",
+    "layered_cross_entropy": "", "binary_cross_entropy": "", "multiclass_hinge": "scale-100",
+    "crammer_singer_hinge": "scale-1000",
 }  # fmt: skip
 ONE_NUMBER = {"softmax_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
 BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
@@ -83,6 +84,10 @@ FLOOR = {
     "layered_cross_entropy": ((4, "coarse"), (5, "perturbed")),
     "negative_log_likelihood": ((3, "classes-17"), (0, "classes-1000")),
     "softmax_regression": ((6, "scale-1"), (4, "scale-1")),
+    "multiclass_hinge": ((1, "coarse"), (1, "scale-1")),
+    "crammer_singer_hinge": ((1, "coarse"), (1, "scale-1")),
+    "hinge_embedding": ((1, "scale-1"), (1, "scale-1")),
+    "margin_ranking": ((1, "coarse"), (1, "scale-1")),
 }
 
 

@@ -4,12 +4,16 @@ from gradparity.op import Op
 from gradparity.reference import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    crammer_singer_hinge,
     cross_entropy,
     hinge,
+    hinge_embedding,
     layered_cross_entropy,
     log_sigmoid,
     log_softmax,
     logsumexp,
+    margin_ranking,
+    multiclass_hinge,
     negative_log_likelihood,
     ragged_centroid,
     sigmoid,
@@ -27,5 +31,6 @@ OPS: dict[str, Op] = {
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
         negative_log_likelihood, layered_cross_entropy, binary_cross_entropy,
         softmax_regression,
+        multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
     )
 }  # fmt: skip

@@ -92,15 +92,15 @@ CASES = (
 )
 
 
-def permutation(f: Any, x: Array, t: Array, reduction: str) -> Array:
+def permutation(f: Any, x: Array, t: Array, **params: Any) -> Array:
     """Rows and classes in reverse order, the labels with them."""
     relabelled = x.shape[-1] - 1 - turned(t)
-    return turned(f(x=turned(x), t=relabelled, reduction=reduction)) - f(x=x, t=t, reduction=reduction)
+    return turned(f(x=turned(x), t=relabelled, **params)) - f(x=x, t=t, **params)
 
 
-def reduction_of_rows(f: Any, x: Array, t: Array, reduction: str) -> Array:
+def reduction_of_rows(f: Any, reduction: str, **arguments: Any) -> Array:
     """The sum is the sum of the rows, the mean that by their number."""
-    return f(x=x, t=t, reduction=reduction) - reduced(f(x=x, t=t, reduction="none"), reduction)
+    return f(reduction=reduction, **arguments) - reduced(f(reduction="none", **arguments), reduction)
 
 
 def negative_log_softmax(f: Any, log_softmax: Any, x: Array, t: Array, reduction: str) -> Array:

@@ -13,7 +13,7 @@ from gradparity.reference.invariants import nonnegative
 KINK = Convention(
     (0.0, 0.5, 1.0),
     0.0,
-    "the subgradient of max(0, z) at z = 0, between 0 and 1; the gradient for x is -t times it",
+    "the subgradient of max(0, z) at z = 0, between 0 and 1",
 )
 NAN_MARGIN = Convention(
     (0.0, 1.0, np.nan),

@@ -121,6 +121,10 @@ INPUTS = {
     "binary_cross_entropy": "9ef2907cc22bcffb",
     "layered_cross_entropy": "cd1b3f9d3a983d63",
     "softmax_regression": "f3fb9e9a3e3956fc",
+    "multiclass_hinge": "d5dba603283d1e5c",
+    "crammer_singer_hinge": "1604a68734fb559d",
+    "hinge_embedding": "f35f361e03af7f89",
+    "margin_ranking": "b30cb3b8b2bb1b9a",
 }  # fmt: skip
 
 

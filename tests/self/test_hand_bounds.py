@@ -492,6 +492,127 @@ def squared_hinge_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array) -> Arra
     return 2 * np.abs(g) * (eh + np.where(h == fl(h, m.inner), m.rounding(g * h) / np.abs(g), m.u * h)) + m.tiny
 
 
+def hinge_embedding(m: Model, x: Array, t: Array, margin: Any, reduction: str) -> Array:
+    """margin - x is one rounding of an exact number; x itself, and what is cut, have none."""
+    y = np.where(t > 0, x, np.maximum(margin - x, 0))
+    return reduced(m, y, np.where((t < 0) & (x < margin), m.rounding(margin - x), 0.0), reduction)
+
+
+def hinge_embedding_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, margin: Any, reduction: str
+) -> Array:  # fmt: skip
+    """g, -g or 0, divided for the mean."""
+    count = len(t) if reduction == "mean" else 1
+    slope = np.where(t > 0, 1, np.where(x < margin, -1, 0))
+    return (0 if count & (count - 1) == 0 else 2 * m.u) * np.abs(g / count * slope) + m.tiny
+
+
+def apart(m: Model, x: Array, y: Array, margin: Any) -> tuple[Array, Array]:
+    """z = x - y + margin: u |x - y| + u |z|."""
+    gap = x - y
+    z, eg = gap + margin, m.rounding(gap)
+    lost = [(v != 0) & (np.abs(v) < m.inner.tiny) for v in (x, y)]  # a subnormal number may be read as 0
+    exact = (fl(gap, m.inner) == gap) & ~(lost[0] | lost[1])
+    return z, eg + np.where(exact, m.rounding(z), m.rounding(z, eg))
+
+
+def margin_ranking(m: Model, x: Array, other: Array, t: Array, margin: Any, reduction: str) -> Array:
+    """margin - t (x - other); t rounds nothing."""
+    z, ez = apart(m, -t * x, -t * other, margin)
+    return reduced(m, np.maximum(z, 0), np.where(z < 0, np.maximum(z + ez, 0), ez), reduction)
+
+
+def margin_ranking_vjp(
+    m: Model, g: Array, ey: Array, x: Array, other: Array, t: Array, margin: Any, reduction: str
+) -> Array:
+    """-c t [z > 0], c = g / N, in doubt where |z| <= E_z."""
+    z, ez = apart(m, -t * x, -t * other, margin)
+    count = len(t) if reduction == "mean" else 1
+    c, exact = np.abs(g / count), count & (count - 1) == 0
+    ec = 0 if exact else 2 * m.u * c
+    s, es = np.where(z > 0, 1, 0), np.where((np.abs(z) <= ez) & (ez > 0), 1.0, 0.0)
+    return c * es + ec * (s + es) + m.tiny
+
+
+def excess(m: Model, x: Array, t: Array, margin: Any) -> tuple[Array, Array, Array, Array]:
+    """z = x - x_t + margin and its error; h = max(z, 0), which the cut leaves as wrong as z may be above 0. At the
+    label h is 0."""
+    own = np.arange(x.shape[-1]) == t[:, None]
+    z, ez = apart(m, x, np.take_along_axis(x, t[:, None], -1), margin)
+    eh = np.where(z < 0, np.maximum(z + ez, 0), ez)
+    return z, ez, np.where(own, 0, np.maximum(z, 0)), np.where(own, 0, eh)
+
+
+def multiclass_hinge(
+    m: Model, x: Array, t: Array, weight: Array, p: int, margin: Any, reduction: str
+) -> Array:  # fmt: skip
+    """w_t sum h, or of h^2: (2 h + E_h) E_h and a rounding; the sum; the product with the weight."""
+    _, _, h, eh = excess(m, x, t, margin)
+    if p == 2:
+        eh = (2 * h + eh) * eh
+        eh, h = np.where(h == 0, eh, eh + m.rounding(h * h, eh)), h * h
+    e = eh.sum(-1) + m.sum(h + eh, h.sum(-1), eh.sum(-1))
+    w, v = weight[t], weight[t] * h.sum(-1)
+    return reduced(m, v, w * e + m.rounding(v, w * e) + m.tiny, reduction)
+
+
+def multiclass_hinge_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, weight: Array, p: int, margin: Any, reduction: str
+) -> Array:
+    """c s, c = g w_t / N, s = [z > 0], in doubt where |z| <= E_z, or 2 h: |c| E_s + E_c (s + E_s) and a rounding; the
+    label has the sum of all."""
+    count = len(t) if reduction == "mean" else 1
+    c = np.broadcast_to(g / count, len(t))
+    ec = np.abs(weight[t]) * (0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c))
+    c = c * weight[t]
+    ec = (ec + m.rounding(c, ec))[:, None]
+    z, ez, h, eh = excess(m, x, t, margin)
+    own = np.arange(x.shape[-1]) == t[:, None]
+    s, es = (np.where(z > 0, 1, 0), np.where((np.abs(z) <= ez) & (ez > 0), 1.0, 0.0)) if p == 1 else (2 * h, 2 * eh)
+    v = np.where(own, 0, c[:, None] * s)
+    e = np.abs(c[:, None]) * es + ec * (s + es)
+    e = np.where(own, 0, e + m.rounding(v, e) + m.tiny)
+    whole = e.sum(-1) + m.sum(np.abs(v) + e, v.sum(-1), e.sum(-1))
+    return np.where(own, whole[:, None], e)
+
+
+def crammer_singer_hinge(m: Model, x: Array, t: Array, margin: Any, reduction: str) -> Array:
+    """That of the class whose margin is largest, which no rounding changes: it has the largest score."""
+    z, ez, _, _ = excess(m, x, t, margin)
+    z = np.where(np.arange(x.shape[-1]) == t[:, None], -np.inf, z)
+    worst = z.argmax(-1)[:, None]
+    z, ez = (np.take_along_axis(v, worst, -1)[:, 0] for v in (z, ez))
+    ez = ez + 2 * m.tiny  # a subnormal score may be read as 0
+    return reduced(m, np.maximum(z, 0), np.where(z < 0, np.maximum(z + ez, 0), ez), reduction)
+
+
+def crammer_singer_hinge_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, margin: Any, reduction: str
+) -> Array:  # fmt: skip
+    """c [z > 0] / k for the k classes that are worst, -c [z > 0] for the label: in doubt where |z| <= E_z; a division
+    for the mean and one for each share, and a product. What is subnormal may tie with all that is."""
+    count = len(t) if reduction == "mean" else 1
+    c = np.broadcast_to(g / count, len(t))[:, None]
+    ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c)
+    z, ez, _, _ = excess(m, x, t, margin)
+    own = np.arange(x.shape[-1]) == t[:, None]
+    z = np.where(own, -np.inf, z)
+    wrong = np.where(own, -np.inf, x)
+    largest = wrong.max(-1, keepdims=True)
+    at, lost = wrong == largest, np.abs(wrong) < m.inner.tiny
+    k = at.sum(-1, keepdims=True)
+    share = np.where(own, -1, at / k)
+    e_share = np.where(own | ((k & (k - 1)) == 0), 0, 2 * m.u * np.abs(share))
+    in_doubt = (lost & (np.abs(largest) < m.inner.tiny)).sum(-1, keepdims=True) > 1
+    e_share = np.where(in_doubt & ~own, np.maximum(share, 1 - share), e_share)
+    worst = z.argmax(-1)[:, None]
+    z, ez = (np.take_along_axis(v, worst, -1) for v in (z, ez))
+    s, es = np.where(z > 0, 1, 0), np.where((np.abs(z) <= ez) & (ez > 0), 1.0, 0.0)
+    steep = np.abs(c) * es + ec * (s + es)
+    product = steep * (np.abs(share) + e_share) + np.abs(c * s) * e_share
+    return product + m.rounding(c * s * share, product) + m.tiny
+
+
 def segments(t: Array) -> list[tuple[int, Array]]:
     """For each class of each item, the item and the positions of its members."""
     return [(b, np.flatnonzero(t[b] == k)) for b in range(len(t)) for k in np.unique(t[b])]
@@ -603,6 +724,10 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "layered_cross_entropy": (layered_cross_entropy, layered_cross_entropy_vjp),
     "binary_cross_entropy": (binary_cross_entropy, binary_cross_entropy_vjp),
     "softmax_regression": (softmax_regression, softmax_regression_vjp),
+    "multiclass_hinge": (multiclass_hinge, multiclass_hinge_vjp),
+    "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
+    "hinge_embedding": (hinge_embedding, hinge_embedding_vjp),
+    "margin_ranking": (margin_ranking, margin_ranking_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 
@@ -691,15 +816,22 @@ BETWEEN = {
 WIDER = {
     # of 1000 targets 64 at most are not 0: the wide format's own rounding is charged for each of the others too
     ("soft_cross_entropy", "value"): 1.01,
+    ("multiclass_hinge", "value"): 1.01,  # as here of the classes whose margin is cut
+    ("hinge_embedding", "vjp"): 1.5,  # and so of a mean's cotangent for the factor 1
+    ("margin_ranking", "vjp"): 1.5,
+    ("multiclass_hinge", "vjp"): 1.5,
     ("squared_hinge", "vjp"): 1.5,  # the rule of multiplication charges a rounding for the factor 2, which has none
     # where reg is 0 the rule of addition charges a rounding for the penalty of 0, which has none
     ("softmax_regression", "value"): 1.17,
     # where 1 - s is a unit in the last place of the wide format (x near 36, 16 bits), whose ends are rounded outwards
     ("sigmoid", "vjp"): 2.0,
 }
-MEDIAN = 0.997, 1.003  # float64 and float32, where no step is near underflow
-# 0: most results are exact
-EXACT = {("hinge", "value"), ("hinge", "vjp"), ("negative_log_likelihood", "vjp")}
+MEDIAN = 0.997, 1.003  # float64 and float32, where no step is near underflow; 0 for these, most of which are exact
+EXACT = {
+    ("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp"), ("hinge_embedding", "value"),
+    ("hinge_embedding", "vjp"), ("margin_ranking", "value"), ("margin_ranking", "vjp"),
+    ("negative_log_likelihood", "vjp"),
+}  # fmt: skip
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 
 

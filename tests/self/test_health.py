@@ -29,6 +29,9 @@ NEAR = 1e-2
 LESS_NEAR = {("softmax_regression", "value"): 2e-3}
 # Nothing is rounded: g, -g or 0; only a subnormal g may be lost.
 EXACT = {("hinge", "vjp")}
+# Only a quotient is, by the number of classes that tie or of rows: in so many cases, and in float16 by less than
+# underflow may cost.
+NEARLY_EXACT = {("crammer_singer_hinge", "vjp"): 4, ("hinge_embedding", "vjp"): 1, ("margin_ranking", "vjp"): 1}
 DTYPES = [dtype for dtype, form in FORMATS.items() if np.finfo(wide(dtype)).nmant + 1 > form.bits]
 
 
@@ -77,8 +80,9 @@ def test_an_honest_implementation_comes_near_its_bound(op: Op, dtype: str, direc
     if (op.name, direction) in EXACT:
         assert not worst
     else:
-        assert len(worst) >= 5
-        assert np.median(worst) > LESS_NEAR.get((op.name, direction), NEAR)
+        few = NEARLY_EXACT.get((op.name, direction))
+        assert len(worst) >= (5 if few is None else few * (dtype != "float16"))
+        assert not worst or np.median(worst) > LESS_NEAR.get((op.name, direction), NEAR)
 
 
 def test_a_bound_that_is_too_wide_is_seen() -> None:

@@ -18,6 +18,7 @@ from gradparity.invariant import Subject, exact_in_wide, exactly
 from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
+from gradparity.mutants.multiclass_hinges import for_each_that_ties, once_for_the_label
 from gradparity.mutants.probabilities import backwards, layered
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
 from gradparity.mutants.softmax_family import (
@@ -274,6 +275,7 @@ NEGATED = result(lambda y, kw: -y)
 BY_PLACE, DENTED = result(by_place), result(dented)
 HALF_OF_X = arguments(lambda kw: {"x": kw["x"] / 2})
 HALF_OF_LARGE_X = arguments(lambda kw: {"x": np.where(kw["x"] > 100, kw["x"] / 2, kw["x"])})
+LABELS_SWAPPED = arguments(lambda kw: {"t": -kw["t"]})
 LABELS_IGNORED = arguments(lambda kw: {"t": np.abs(kw["t"])})
 TARGET_1 = arguments(lambda kw: {"t": 0 * kw["t"] + 1})
 BCE = "binary_cross_entropy_with_logits"
@@ -413,6 +415,38 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("reduction-of-rows", "mean-spread-4", result(over_n_minus_1)),
         ("mirrored-gradient", "coarse", TARGET_1),
         ("gradient-of-both-targets", "coarse", SCALED),
+    )},
+    **{("multiclass_hinge", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("shift", "coarse", HALF_OF_LARGE_X),
+        ("permutation", "scale-1", BY_PLACE),
+        ("linear-in-weights", "scale-10", arguments(no_weights)),
+        ("of-two-classes", "classes-2-coarse", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("gradient-sums-to-zero", "scale-1", result(once_for_the_label)),
+        ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
+    )},
+    **{("margin_ranking", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("exchanged", "scale-1", LABELS_IGNORED),
+        ("of-one", "scale-1", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("gradients-balance", "scale-1", result(lambda dx, kw: np.abs(dx))),
+        ("ranked-is-done", "above-margin", arguments(lambda kw: {"margin": 200.0})),
+    )},
+    **{("hinge_embedding", name): (at, defect) for name, at, defect in (
+        ("together", "scale-1", SCALED),
+        ("apart", "scale-1", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("far-apart-is-done", "above-margin", arguments(lambda kw: {"margin": 100.0})),
+        ("together-pulls", "scale-1", LABELS_SWAPPED),
+    )},
+    **{("crammer_singer_hinge", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("shift", "coarse", HALF_OF_LARGE_X),
+        ("permutation", "scale-1", BY_PLACE),
+        ("of-two-classes", "classes-2-coarse", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
+        ("gradient-sums-to-zero", "ties", result(for_each_that_ties)),
+        ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
     )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),

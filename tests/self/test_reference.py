@@ -19,6 +19,8 @@ from gradparity.cases import COTANGENTS, Draw
 from gradparity.check import tracked
 from gradparity.op import LONGER, Array, Arrays, Case, Op, Road, is_float, outputs, wide
 from gradparity.reference import OPS
+from gradparity.reference.crammer_singer_hinge import worst_margin, wrong_scores
+from gradparity.reference.multiclass_hinge import margins
 from gradparity.reference.ragged_centroid import ragged
 
 A = Arithmetic("float64")
@@ -69,9 +71,26 @@ def assert_within(got: Any, want: Tracked, part: float = 1.0) -> None:
 MOST = 200  # elements
 
 
-def at_kink(op: Op, arrays: Arrays) -> bool:
-    """The hinge alone has a kink: its square and the squared excess over delta are continuously differentiable."""
-    return op.name == "hinge" and bool((arrays["t"] * arrays["x"] == 1).any())
+def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
+    """Hinges alone have a kink: their squares and the squared excess over delta are continuously differentiable."""
+    if op.name == "hinge":
+        return bool((arrays["t"] * arrays["x"] == 1).any())
+    if op.name == "margin_ranking":
+        return bool((arrays["t"] * (arrays["x"] - arrays["other"]) == case.params["margin"]).any())
+    if op.name == "hinge_embedding":
+        return bool((arrays["x"][arrays["t"] < 0] == case.params["margin"]).any())
+    if op.name == "multiclass_hinge" and case.params["p"] == 1:
+        return bool((margins(arrays["x"], arrays["t"], case.params["margin"]) == 0).any())
+    if op.name == "crammer_singer_hinge":
+        return at_a_tie(**arrays, **case.params)
+    return False
+
+
+def at_a_tie(x: Array, t: Array, margin: float, reduction: str) -> bool:
+    """Two wrong classes are worst, or a margin is 0."""
+    wrong = wrong_scores(x, t)
+    tied = (wrong == wrong.max(axis=1, keepdims=True, initial=-np.inf)).sum(axis=1) > 1
+    return bool(tied.any() or (worst_margin(x, t, np.float64(margin)) == 0).any())
 
 
 def why_not(op: Op, case: Case) -> str:
@@ -82,7 +101,7 @@ def why_not(op: Op, case: Case) -> str:
         ("large" if x.size > MOST else "")
         or ("empty" if not x.size else "")
         or ("non-finite" if not np.isfinite(x).all() or not finite(op, arrays, case.params) else "")
-        or ("kink" if at_kink(op, arrays) else "")
+        or ("kink" if at_kink(op, case, arrays) else "")
     )
 
 
@@ -107,6 +126,8 @@ COVERED = {
     "ragged_centroid": 20, "binary_cross_entropy_with_logits": 40, "negative_log_likelihood": 24,
     "layered_cross_entropy": 22, "binary_cross_entropy": 25,
     "softmax_regression": 18,
+    "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
+    "margin_ranking": 16,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -125,6 +146,10 @@ LEFT_OUT = {
     "layered_cross_entropy": {"large", "empty", "non-finite"},
     "binary_cross_entropy": {"large", "empty", "non-finite"},
     "softmax_regression": {"large", "empty", "non-finite"},
+    "multiclass_hinge": {"large", "empty", "non-finite", "kink"},
+    "crammer_singer_hinge": {"large", "empty", "non-finite", "kink"},
+    "hinge_embedding": {"large", "empty", "non-finite", "kink"},
+    "margin_ranking": {"large", "empty", "non-finite", "kink"},
 }
 
 
@@ -205,6 +230,10 @@ DIFFERENCED = {
     "binary_cross_entropy": ("halves",),
     "layered_cross_entropy": ("scale-1", "equal", "mean-scale-1", "sum-scale-1"),
     "softmax_regression": ("scale-0.001", "scale-1", "reg-0.1-scale-1", "course-exercise"),
+    "crammer_singer_hinge": ("scale-1", "scale-10", "led", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
+    "hinge_embedding": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
+    "margin_ranking": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
+    "multiclass_hinge": ("scale-1", "led", "squared-scale-1", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
 }
 
 
@@ -318,6 +347,15 @@ def weighing(t: list[int]) -> Arrays:
     return {"x": TWO_ROWS, "t": np.array(t), "weight": [3, 1.0]}
 
 
+# margins of 1: 1/2 and 1; -4 and -3; 3 / 2 and 3 / 2, with the weight 3
+THREE_CLASSES: Arrays = {
+    "x": [[0.5, 0, 0.5], [5.0, 0, 1], [3, 3, 2.5]],
+    "t": np.array([0, 0, 2]),
+    "weight": [1, 2, 3.0],
+}
+SCORED: Arrays = {k: THREE_CLASSES[k] for k in ("x", "t")}
+
+
 CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     "softmax of 0, log 3": ("softmax", {"x": [[0, LOG3]]}, LAST, [[0.25, 0.75]]),
     "softmax of one": ("softmax", {"x": [[5.0]]}, LAST, [[1.0]]),
@@ -390,6 +428,29 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
                            "t": np.array([0, 1])}, {"reg": 0.0}, LOG2 * 3 / 2),
     "softmax regression, penalised": ("softmax_regression", {"x": [[0, 0.0]], "w": [[3, -4], [0, 0.5]],
                                       "t": np.array([1])}, {"reg": 2.0, "penalty": 0.5}, LOG2 + 25.25),
+    **{f"multiclass hinge, p = {p}, {how}": ("multiclass_hinge", THREE_CLASSES, {"p": p, "margin": 1.0, **how_}, want)
+       for p, how, how_, want in (
+           (1, "none", NONE, [1.5, 0, 9]), (2, "none", NONE, [1.25, 0, 13.5]), (1, "sum", SUM, 10.5),
+           (1, "mean", MEAN, 3.5), (1, "by classes", {**NONE, "divisor": "classes"}, [0.5, 0, 3]),
+           (2, "mean by classes", {**MEAN, "divisor": "classes"}, L(59) / 36))},
+    **{f"the worst class, {how}, margin {m:g}": ("crammer_singer_hinge", SCORED, {"margin": m, **how_}, want)
+       for how, how_, m, want in (("none", NONE, 1.0, [1, 0, 1.5]), ("none", NONE, 4.5, [4.5, 0.5, 5]),
+                                  ("sum", SUM, 1.0, 2.5), ("mean", MEAN, 1.0, L(5) / 6))},
+    "the worst of one class": (
+        "crammer_singer_hinge", {"x": [[5.0]], "t": np.array([0])}, {"margin": 1.0, **NONE}, [0]),
+    **{f"hinge embedding, {how}, margin {m:g}": (
+        "hinge_embedding", {"x": [2, 0.5, 2, 0.5, 1], "t": np.array([1, 1, -1, -1, -1.0])},
+        {"margin": m, "reduction": how}, want,
+    ) for how, m, want in (("none", 1.0, [2, 0.5, 0, 0.5, 0]), ("none", 3.0, [2, 0.5, 1, 2.5, 2]), ("sum", 1.0, 3),
+                           ("mean", 3.0, L(8) / 5))},
+    **{f"margin ranking, {how}, margin {m:g}": (
+        "margin_ranking", {"x": [3, 3, 1, 1], "other": [1, 1, 3, 3], "t": np.array([1, -1, 1, -1.0])},
+        {"margin": m, "reduction": how}, want,
+    ) for how, m, want in (("none", 0.0, [0, 2, 2, 0]), ("none", 2.5, [0.5, 4.5, 4.5, 0.5]), ("sum", 2.0, 8),
+                           ("mean", 2.5, 2.5))},
+    "multiclass hinge, margin 2": ("multiclass_hinge", THREE_CLASSES, {"p": 1, "margin": 2.0, **NONE}, [3.5, 0, 15]),
+    "multiclass hinge of one class": (
+        "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip
@@ -480,6 +541,77 @@ def test_the_hinge_at_its_kink(kink: float) -> None:
     x, t = np.array([1.0, -1.0, 0.5, -0.5, 2.0, -2.0]), np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
     dx = OPS["hinge"].vjp(np.ones(6), None, x, t, kink=kink)["x"]
     assert dx.tolist() == [-kink, kink, -1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])
+def test_the_multiclass_hinge_at_its_kinks(kink: float) -> None:
+    """Of scores 3, 2, 2 and 4 for the first class: two at the kink, one beyond it; p = 2 needs no convention there."""
+    x, weight, t = np.array([[3.0, 2, 2, 4]]), np.array([2.0, 1, 1, 1]), np.array([0])
+    vjp = OPS["multiclass_hinge"].vjp
+    assert vjp(np.ones(1), None, x, t, weight, kink=kink)["x"].tolist() == [
+        [-2 - 4 * kink, 2 * kink, 2 * kink, 2]
+    ]  # fmt: skip
+    halved = vjp(np.ones(1), None, x, t, weight, kink=kink, divisor="classes")["x"]
+    assert halved.tolist() == [[-0.5 - kink, kink / 2, kink / 2, 0.5]]
+    assert vjp(np.ones(1), None, x, t, weight, p=2, kink=kink)["x"].tolist() == [[-8, 0, 0, 8]]
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
+def test_a_score_that_is_nan(slope: float) -> None:
+    """Its loss is NaN; the other wrong classes are pulled as always, the label by all of them."""
+    x, weight, t = np.array([[0.0, np.nan, 2.0]]), np.ones(3), np.array([0])
+    op, one = OPS["multiclass_hinge"], np.ones(1)
+    assert np.isnan(op.forward(x, t, weight)).all()
+    dx = op.vjp(one, None, x, t, weight, nan_margin=slope)["x"]
+    assert np.array_equal(dx, [[-1 - slope, slope, 1]], equal_nan=True)
+    for square in (0.0, np.nan):
+        dx = op.vjp(one, None, x, t, weight, p=2, nan_margin=slope, nan_square=square)["x"]
+        assert np.array_equal(dx, [[-6 - square, square, 6]], equal_nan=True)
+
+
+@pytest.mark.parametrize(("tie", "shared"), [("split", [0.5, 0.5]), ("first", [1, 0])])
+def test_the_worst_class_at_kinks_and_ties(tie: str, shared: list[float]) -> None:
+    """Two wrong classes worst: beyond the kink, at it, and where the label ties with them."""
+    vjp, t, g = OPS["crammer_singer_hinge"].vjp, np.array([0, 0]), np.ones(2)
+    x = np.array([[3.0, 4, 1, 4], [3, 2, 1, 2]])
+    for kink in (0.0, 0.5, 1.0):
+        dx = vjp(g, None, x, t, kink=kink, tie=tie)["x"]
+        row = np.array([-1, shared[0], 0, shared[1]])
+        assert dx.tolist() == [row.tolist(), (row * kink).tolist()]
+    dx = vjp(g, None, x, t, kink="tie", tie=tie)["x"][1]
+    third = 1 / np.float64(3)
+    assert dx.tolist() == ([third - 1, third, 0, third] if tie == "split" else [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
+def test_a_worst_score_that_is_nan(slope: float) -> None:
+    """Nobody's share of it is a number, but that of the first NaN where the first has all."""
+    op, one, x, t = OPS["crammer_singer_hinge"], np.ones(1), np.array([[0.0, np.nan, 2.0]]), np.array([0])
+    assert np.isnan(op.forward(x, t)).all()
+    for tie, want in (("split", [-slope, np.nan, np.nan]), ("first", [-slope, slope, 0 * slope])):
+        with np.errstate(invalid="ignore"):
+            dx = op.vjp(one, None, x, t, tie=tie, nan_margin=slope)["x"]
+        assert np.array_equal(dx, [want], equal_nan=True)
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])
+def test_the_ranking_of_equal_scores(kink: float) -> None:
+    """Without a margin they are at the kink; a score that is NaN has the slope of the convention."""
+    x, other, t = np.array([2.0, 2, 3, np.nan]), np.array([2.0, 2, 1, 1]), np.array([1.0, -1, -1, 1])
+    op = OPS["margin_ranking"]
+    assert np.array_equal(op.forward(x, other, t), [0, 0, 2, np.nan], equal_nan=True)
+    d = op.vjp(np.ones(4), None, x, other, t, kink=kink, nan_margin=kink)
+    assert d["x"].tolist() == [-kink, kink, 1, -kink]
+    assert d["other"].tolist() == [kink, -kink, -1, kink]
+
+
+@pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])
+def test_the_hinge_embedding_at_its_margin(kink: float) -> None:
+    """Only those that belong apart have a kink, and a slope at NaN that is in doubt."""
+    x, t = np.array([1.0, 1.0, 0.5, 2.0, np.nan, np.nan]), np.array([1.0, -1.0, -1.0, -1.0, 1.0, -1.0])
+    op, g = OPS["hinge_embedding"], np.ones(6)
+    assert np.isnan(op.forward(x, t)[4:]).all()
+    assert op.vjp(g, None, x, t, kink=kink, nan_margin=kink)["x"].tolist() == [1, -kink, -1, 0, 1, -kink]
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])

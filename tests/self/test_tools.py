@@ -123,6 +123,10 @@ INPUTS = {
     "negative_log_likelihood": "0cab68cb0b873d45 ec67b58ea5f1469a 2d5b1ec1fec7d1ef 80efdfc2248f8f90",
     "layered_cross_entropy": "c143ddea3f8506f8 43d8d886e6535dd8 a9bda5664b2dc8c4 bb916e832edd0e8d",
     "binary_cross_entropy": "c95d0e0bc63aec20 3ba1cd9fad53357b 70a6b2ab9e4fe3ec ee3cf369f3fc45eb",
+    "multiclass_hinge": "4eb7e0c1d2f193db cdcb20e4d1f36d5f b21aefbd104efdaf 5a6b167a634ca095",
+    "crammer_singer_hinge": "d81a52c49a898259 4f6317fe09472de3 220fac33d1611370 9dda284c2b90291e",
+    "hinge_embedding": "e1775d95667299d6 f1011c52254ef21f 1d7c29de29b4a1df aa7583787f703b02",
+    "margin_ranking": "fc61d7c7e29ff550 c6c311db3a40525e edd9da42d71433dd a618368183e5a3db",
 }
 
 

@@ -203,6 +203,35 @@ def squared_hinge(x: Array, t: Array) -> Array:
     return hinge(x, t) * hinge(x, t)
 
 
+def hinge_embedding(x: Array, t: Array, margin: float, reduction: str) -> Any:
+    signs = [float(sign.v) if isinstance(sign, Dual) else sign for sign in t]
+    losses = [z if sign > 0 else positive(dual(margin) - z) for z, sign in zip(x, signs, strict=True)]
+    return reduced(np.array([*losses, None], object)[:-1], reduction)
+
+
+def margin_ranking(x: Array, other: Array, t: Array, margin: float, reduction: str) -> Any:
+    return reduced(each(positive, t * (other - x) + dual(margin)), reduction)
+
+
+def multiclass_hinge(x: Array, t: Array, weight: Array, p: int, margin: float, reduction: str) -> Any:
+    losses = np.full(len(t), dual(0))
+    for i, k in enumerate(t.tolist()):
+        excess = [positive(x[i, j] - x[i, k] + dual(margin)) for j in range(x.shape[1]) if j != k]
+        losses[i] = dual(float(weight[k])) * sum((h if p == 1 else h * h for h in excess), dual(0))
+    return reduced(losses, reduction)
+
+
+def crammer_singer_hinge(x: Array, t: Array, margin: float, reduction: str) -> Any:
+    """Where several wrong classes are worst, each has its part of the derivative."""
+    losses = np.full(len(t), dual(0))
+    for i, k in enumerate(t.tolist()):
+        wrong = [z for j, z in enumerate(x[i]) if j != k]
+        worst = [z for z in wrong if not any(other > z for other in wrong)]
+        if worst:
+            losses[i] = positive(sum(worst, dual(0)) / len(worst) - x[i, k] + dual(margin))
+    return reduced(losses, reduction)
+
+
 def each(f: Callable[[Dual], Any], x: Array) -> Array:
     y = np.empty(x.shape, object)
     y.flat = [f(z) for z in x.flat]
@@ -490,6 +519,87 @@ HINGE = (
 )  # fmt: skip
 
 
+def multiclass(name: str, make: Any, p: int = 1, margin: float = 1.0, reduction: str = "none") -> Case:
+    """Scores with labels and weights."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found = labelled(*make)(draw)
+        weight = draw.quantised(draw.integers("w", (found["x"].shape[1],), 60, 1) / 20)
+        return found | {"weight": weight}
+
+    return Case(name, arrays, {"p": p, "margin": margin, "reduction": reduction})
+
+
+def halves(draw: Draw, rows: int, classes: int) -> Array:
+    """A quarter of all margins of 1 are at the kink."""
+    return draw.quantised(draw.integers("x", (rows, classes), 4) / 2)
+
+
+SCORES = {
+    **{f"scale-{s:g}-c{c}": (logits, 2, c, s) for c in (1, 2, 3, 10)
+       for s in (0.001, 0.1, 1, 3, 10, 100, 1e4)},
+    **{f"shift-{s:g}-c{c}": (logits, 2, c, 1.0, s) for c in FEW for s in (100, -1e4)},
+    **{f"near-ties-c{c}": (near_ties, 2, c) for c in FEW},
+    **{f"halves-c{c}": (halves, 3, c) for c in FEW},
+    **{f"equal-c{c}": (constant, 1, c, 0.7) for c in FEW},
+    **{f"subnormal-c{c}": (subnormal_rows, 2, c) for c in FEW},
+    **{f"huge-c{c}": (logits, 2, c, 1e15) for c in FEW},
+}  # fmt: skip
+MULTICLASS = (
+    *(multiclass(name, make) for name, make in SCORES.items()),
+    *(multiclass(f"squared-{name}", make, 2) for name, make in SCORES.items()),
+    *(multiclass(f"margin-{m:g}-p{p}-c{c}", (logits, 2, c, 1.0), p, m) for m in (0, 0.3, 5) for p in (1, 2)
+      for c in (2, 5)),
+    *(multiclass(f"{how}-p{p}-c{c}", (logits, 3, c, 1.0), p, 1.0, how) for how in ("sum", "mean") for p in (1, 2)
+      for c in (2, 5)),
+)  # fmt: skip
+
+
+def worst_class(name: str, make: Any, margin: float = 1.0, reduction: str = "none") -> Case:
+    return Case(name, labelled(*make), {"margin": margin, "reduction": reduction})
+
+
+CRAMMER_SINGER = (
+    *(worst_class(name, make) for name, make in SCORES.items()),
+    *(worst_class(f"margin-25-{name}", make, 25.0) for name, make in SCORES.items()),
+    *(worst_class(f"margin-{m:g}-{name}", SCORES[name], m) for m in (0, 0.5, 3)
+      for name in SCORES if name.startswith(("scale-1-", "halves"))),
+    *(worst_class(f"{how}-c{c}", (logits, 3, c, 1.0), 1.0, how) for how in ("sum", "mean") for c in (2, 5)),
+)  # fmt: skip
+
+
+def distances(name: str, make: Any, margin: float = 1.0, reduction: str = "none") -> Case:
+    return Case(name, make, {"margin": margin, "reduction": reduction})
+
+
+HINGE_EMBEDDING = (
+    *(distances(f"{case.name}-margin-{m:g}", case.arrays, m) for m in (1.0, 0.3) for case in HINGE
+      if "plane" not in case.name and not case.name.endswith(("-c", "-d", "-e", "-f"))),
+    *(distances(f"{how}-scale-{s:g}-of-{n}", random_margins((n,), s), 1.0, how) for how in ("sum", "mean")
+      for n in (5, 8) for s in (0.3, 3)),
+)  # fmt: skip
+
+
+def two_scores(name: str, make: Any, margin: float = 1.0, reduction: str = "none") -> Case:
+    """A score and another, which is 0 in every third place."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found: Arrays = make(draw)
+        other = draw.normal("other", found["x"].shape)
+        other[::3] = 0
+        return found | {"other": other}
+
+    return Case(name, arrays, {"margin": margin, "reduction": reduction})
+
+
+MARGIN_RANKING = (
+    *(two_scores(f"{case.name}-margin-{m:g}", case.arrays, m) for m in (1.0, 0.3) for case in HINGE
+      if "plane" not in case.name and not case.name.endswith(("-c", "-d", "-e", "-f"))),
+    *(two_scores(f"{how}-scale-{s:g}-of-{n}", random_margins((n,), s), 1.0, how) for how in ("sum", "mean")
+      for n in (5, 8) for s in (0.3, 3)),
+)  # fmt: skip
+
+
 def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
     return lambda draw: {"x": draw.normal("x", (items, count, dim), scale, shift),
                          "t": draw.integers("t", (items, count), classes)}  # fmt: skip
@@ -573,6 +683,10 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "layered_cross_entropy": (layered_cross_entropy, LAYERED),
     "binary_cross_entropy": (binary_cross_entropy, BINARY_CROSS_ENTROPY),
     "softmax_regression": (softmax_regression, REGRESSION),
+    "multiclass_hinge": (multiclass_hinge, MULTICLASS),
+    "crammer_singer_hinge": (crammer_singer_hinge, CRAMMER_SINGER),
+    "hinge_embedding": (hinge_embedding, HINGE_EMBEDDING),
+    "margin_ranking": (margin_ranking, MARGIN_RANKING),
 }
 
 
