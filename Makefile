@@ -10,8 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 conform: install
 	$(VENV)/bin/gradparity run
 
+# The suite's own tests, and the conformance tests in the dtypes that differ most; `make conform` takes all of them.
 test: install
-	$(VENV)/bin/python -m pytest -n auto
+	$(VENV)/bin/python -m pytest -n auto --dtype=float32 --dtype=bfloat16
 
 install: $(VENV)/.installed
 

@@ -294,7 +294,8 @@ IMPLEMENTATIONS = (
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
-        "softmax_regression", fn=softmax_regression, road="quotient", precision={"*float16/*": Precision("B")},
+        "softmax_regression", fn=softmax_regression, road="quotient", conventions={"penalty": 1.0},
+        precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="in-the-maximum",

@@ -239,7 +239,7 @@ IMPLEMENTATIONS = (
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
-        "softmax_regression", fn=softmax_regression, precision={"*float16/*": Precision("B")},
+        "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0}, precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},

@@ -21,7 +21,19 @@ def loss(x: Array, w: Array, t: Array, reg: Any, shift: bool = True) -> Any:
     return np.mean(np.log(np.sum(np.exp(d), axis=1)) - d[np.arange(len(t)), t]) + reg * np.sum(w * w)
 
 
-def gradient(change: Any = lambda p, t: p, **terms: Fn) -> Fn:
+def for_features(s: Array, x: Array, w: Array, reg: Any, g: Array) -> Array:
+    return s @ w.T
+
+
+def for_weights(s: Array, x: Array, w: Array, reg: Any, g: Array) -> Array:
+    return x.T @ s + 2 * g * reg * w
+
+
+def as_it_is(s: Array, t: Array) -> Array:
+    return s
+
+
+def gradient(change: Fn = as_it_is, **terms: Fn) -> Fn:
     """The gradient with another p - onehot(t), or with other terms for x or w."""
 
     def vjp(g: Array, y: Array, x: Array, w: Array, t: Array, reg: Any) -> Arrays:
@@ -29,9 +41,8 @@ def gradient(change: Any = lambda p, t: p, **terms: Fn) -> Fn:
         e = np.exp(scores - np.max(scores, axis=1, keepdims=True))
         s = change((e / np.sum(e, axis=1, keepdims=True) - (np.arange(w.shape[1]) == t[:, None])), t)
         s = g * s / x.dtype.type(len(t))
-        dx = terms.get("x", lambda s, x, w, reg, g: s @ w.T)(s, x, w, reg, g)
-        dw = terms.get("w", lambda s, x, w, reg, g: x.T @ s + 2 * g * reg * w)(s, x, w, reg, g)
-        return {"x": dx, "w": dw}
+        parts: dict[str, Fn] = {"x": for_features, "w": for_weights, **terms}
+        return {k: part(s, x, w, reg, g) for k, part in parts.items()}
 
     return vjp
 

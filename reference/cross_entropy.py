@@ -15,6 +15,8 @@ from gradparity.reference.digits import digits_labels, digits_logits
 from gradparity.reference.invariants import gradient_sums_to_zero, nonnegative, shift, turned
 from gradparity.reference.log_softmax import OP as LOG_SOFTMAX
 from gradparity.reference.log_softmax import log_softmax
+from gradparity.reference.logsumexp import logsumexp
+from gradparity.reference.logsumexp import vjp_by_quotient as logsumexp_vjp_by_quotient
 from gradparity.reference.reduction import reduced, spread_back
 
 
@@ -41,6 +43,17 @@ def vjp_by_quotient(g: Array, y: Array, x: Array, t: Array, reduction: str = "no
     g = np.expand_dims(spread_back(g, reduction, len(t)), -1)
     e = np.exp(x - stationary(np.max(x, axis=-1, keepdims=True)))
     return {"x": e * (g / np.sum(e, axis=-1, keepdims=True)) - g * one_hot(t, x.shape[-1])}
+
+
+def unshifted(x: Array, t: Array, reduction: str = "none") -> Array:
+    """logsumexp(x) - x_t: the shift is added back before the label's logit is taken away, which loses |x| u."""
+    return reduced(logsumexp(x) - pick(x, t), reduction)
+
+
+def unshifted_vjp(g: Array, y: Array, x: Array, t: Array, reduction: str = "none") -> Arrays:
+    """That of the logsumexp, and -1 at the label."""
+    g = spread_back(g, reduction, len(t))
+    return {"x": logsumexp_vjp_by_quotient(g, y, x)["x"] - np.expand_dims(g, -1) * one_hot(t, x.shape[-1])}
 
 
 def pick(x: Array, t: Array) -> Array:
@@ -118,6 +131,7 @@ INVARIANTS = (
 )
 
 OP = Op(
-    "cross_entropy", cross_entropy, cross_entropy_vjp, CASES, roads={"quotient": Road(vjp=vjp_by_quotient)},
+    "cross_entropy", cross_entropy, cross_entropy_vjp, CASES,
+    roads={"quotient": Road(vjp=vjp_by_quotient), "unshifted": Road(unshifted, unshifted_vjp)},
     batch_axis=rows_apart, invariants=INVARIANTS, counted="none-digits",
 )  # fmt: skip

@@ -568,7 +568,7 @@ def product(a: Arithmetic, x: Tracked, y: Tracked) -> Tracked:
     """
     form, n = a.accumulator, x.shape[-1]
     if n == 1 and y.ndim > 1:
-        one: Tracked = x * y  # type: ignore[operator]  # NumPy's operators reach Tracked by its ufuncs
+        one: Tracked = x * y
         return one
     with np.errstate(all="ignore"):
         v = x.v @ y.v

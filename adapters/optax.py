@@ -1,0 +1,84 @@
+"""Optax's losses, which are JAX: its verbs are those of gradparity.adapters.jax."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from gradparity.adapter import Adapter, Implementation
+from gradparity.adapters.jax import PROCESS, SHOW, VJP_JIT, jit, value, value_and_vjp
+from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.misrounded import recorded
+
+
+def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.softmax_cross_entropy_with_integer_labels(x, t))
+
+
+def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.softmax_cross_entropy(x, optax.smooth_labels(t, label_smoothing)))
+
+
+def safe_soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.safe_softmax_cross_entropy(x, optax.smooth_labels(t, label_smoothing)))
+
+
+def sigmoid_binary_cross_entropy(x: Any, t: Any, pos_weight: None, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.sigmoid_binary_cross_entropy(x, t))
+
+
+NAN = float("nan")
+
+IMPLEMENTATIONS = (
+    Implementation(
+        "cross_entropy", "optax.softmax_cross_entropy_with_integer_labels", cross_entropy, road="unshifted",
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
+        "soft_cross_entropy", "optax.softmax_cross_entropy", soft_cross_entropy, road="quotient",
+        conventions={"masked": NAN},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
+        "soft_cross_entropy", "optax.safe_softmax_cross_entropy", safe_soft_cross_entropy, road="quotient",
+        conventions={"masked": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
+        "hinge", "optax.hinge_loss", renames={"x": "predictor_outputs", "t": "targets"},
+        conventions={"kink": 0.5, "nan_margin": 0.0}, precision={"*": FUSED},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "optax.sigmoid_binary_cross_entropy", sigmoid_binary_cross_entropy,
+        road="two-terms", precision={"*float16/*": Precision("B")},
+        unsupported={"*pos-weight*": "it has no weight of positive targets"},
+    ),
+)  # fmt: skip
+
+ADAPTERS = (
+    Adapter(
+        "optax", "eager", "optax", IMPLEMENTATIONS, value, value_and_vjp,
+        show=SHOW, process=PROCESS, default=True, baseline=recorded(__file__), companions=("jax", "jaxlib"),
+    ),
+    Adapter(
+        "optax", "jit", "optax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, baseline=recorded(__file__),
+        companions=("jax", "jaxlib"),
+    ),
+)  # fmt: skip
