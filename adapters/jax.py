@@ -124,6 +124,32 @@ def weighted_cross_entropy(
     return loss if reduction == "none" else jnp.sum(loss)
 
 
+def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jnp.log(x), t[:, None], axis=-1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    p = jax.nn.softmax(x) + q
+    loss = -jnp.take_along_axis(jnp.log(p), t[:, None], axis=-1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss), p
+
+
+def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    loss = -t * jnp.log(x) - (1 - t) * jnp.log(1 - x)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -206,6 +232,10 @@ NAN = float("nan")
 ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
 see https://github.com/jax-ml/jax/issues/40409"
 
+INF = float("inf")
+UNCLIPPED = {"floor": -INF, "ceiling": INF}
+OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": True}
+
 IMPLEMENTATIONS = (
     Implementation(
         "softmax", "jax.nn.softmax",
@@ -250,6 +280,18 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "binary_cross_entropy", fn=binary_cross_entropy, road="complement",
+        conventions={**UNCLIPPED, "least_log": -INF, "least_variance": 0.0}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "layered_cross_entropy", fn=layered_cross_entropy, conventions=OF_PROBABILITIES,
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood, conventions=OF_PROBABILITIES,
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, road="quotient", precision={"*float16/*": Precision("B")},

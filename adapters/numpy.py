@@ -79,6 +79,54 @@ def cross_entropy_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str)
     return {"x": dx * scale}
 
 
+def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    losses = -np.log(x[np.arange(len(x)), t])
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def negative_log_likelihood_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.zeros_like(x)
+    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    dx[np.arange(len(x)), t] = -scale / x[np.arange(len(x)), t]
+    return {"x": dx}
+
+
+def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    losses = -t * np.log(x) - (1 - t) * np.log1p(-x)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def binary_cross_entropy_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    return {"x": scale * (x - t) / ((1 - x) * x)}
+
+
+def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True) + q
+    losses = -np.log(p[np.arange(len(p)), t])
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction], p
+
+
+def layered_cross_entropy_vjp(g: Any, y: Any, x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    s = e / e.sum(axis=1, keepdims=True)
+    dp = np.zeros_like(x)
+    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    dp[np.arange(len(x)), t] = -scale / (s + q)[np.arange(len(x)), t]
+    return {"x": s * (dp - (s * dp).sum(axis=1, keepdims=True)), "q": dp}
+
+
 def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
     import numpy as np
 
@@ -252,6 +300,10 @@ NO_BOUND = dict.fromkeys(
 )
 FEW_TERMS = NO_BOUND | dict.fromkeys(("bfloat16/*/*scale-10", "bfloat16/*/*digits", "bfloat16/*/coarse"), WORDS)
 
+INF = float("inf")
+UNCLIPPED = {"floor": -INF, "ceiling": INF}
+OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": False}
+
 IMPLEMENTATIONS = (
     Implementation("softmax", fn=softmax_pure_python, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND),
     Implementation(
@@ -280,6 +332,28 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_one_hot, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND
+    ),
+    Implementation(
+        "binary_cross_entropy",
+        fn=binary_cross_entropy,
+        vjp=binary_cross_entropy_vjp,
+        conventions={**UNCLIPPED, "least_log": -INF, "least_variance": 0.0},
+        road="fused",
+        precision=IN_THE_DTYPE,
+    ),
+    Implementation(
+        "layered_cross_entropy",
+        fn=layered_cross_entropy,
+        vjp=layered_cross_entropy_vjp,
+        conventions=OF_PROBABILITIES,
+        precision=IN_THE_DTYPE,
+    ),
+    Implementation(
+        "negative_log_likelihood",
+        fn=negative_log_likelihood,
+        vjp=negative_log_likelihood_vjp,
+        conventions=OF_PROBABILITIES,
+        precision=IN_THE_DTYPE,
     ),
     Implementation(
         "softmax_regression",

@@ -112,6 +112,37 @@ def weighted_binary_cross_entropy(x: Any, t: Any, pos_weight: float | None, redu
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def sparse_categorical_crossentropy(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.keras.losses.sparse_categorical_crossentropy(t, x)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = -tf.math.log(tf.gather(x, t, axis=1, batch_dims=1))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    # of tf.nn.softmax(x) itself keras takes the logits x, but only in a tf.function: there the loss of [0, 100] for
+    # label 0 is 100, in eager mode 16.1, where the probability is clipped
+    p = tf.nn.softmax(x) + q
+    loss = tf.keras.losses.sparse_categorical_crossentropy(t, p)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss), p
+
+
+def binary_crossentropy(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.keras.losses.binary_crossentropy(t[..., None], x[..., None])  # the mean over an axis of one
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import tensorflow as tf
 
@@ -208,12 +239,21 @@ BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in flo
 TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place in bfloat16"
 # a quotient of polynomials, up to 5.7 units in the last place off; the other frameworks divide by 1 + exp(-x)
 RATIONAL = Precision("A", ulps={"divide": 5})
+F16_REDUCED = dict.fromkeys(
+    ("float16/value/sum-*", "float16/value/mean-*"), Precision("C", sharp=True, finding=F16_SUM)
+)
 REDUCED_BY_TF = {
     "float16/value/mean-large-losses": STEPWISE,  # a known failure; where a sum may overflow class C allows all
-    "float16/value/sum-*": Precision("C", sharp=True, finding=F16_SUM),
-    "float16/value/mean-*": Precision("C", sharp=True, finding=F16_SUM),
+    **F16_REDUCED,
     "*float16/vjp/*": Precision("B"), "*float16/*": STEPWISE,
 }  # fmt: skip
+# the gradient of log is g times tf.math.reciprocal, an estimate that one Newton step leaves 2.6 units in the last place
+# off (at 1 too), 3.3 with the product: the largest of two million arguments
+RECIPROCAL = Precision("A", ulps={"divide": 3.5})
+
+INF = float("inf")
+CLIPPED = {"floor": 1e-7, "ceiling": 1 - 1e-7}
+OF_PROBABILITIES = {"normalised": True, **CLIPPED, "every_log": True}
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -293,6 +333,32 @@ IMPLEMENTATIONS = (
         road="one-minus-target", precision=REDUCED_BY_TF,
     ),
     Implementation(
+        "negative_log_likelihood", "tf.keras.losses.sparse_categorical_crossentropy", sparse_categorical_crossentropy,
+        conventions=OF_PROBABILITIES,
+        precision={
+            **F16_REDUCED, "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
+            "float32/vjp/*": RECIPROCAL,
+        },
+    ),
+    Implementation(
+        "binary_cross_entropy", "tf.keras.losses.binary_crossentropy", binary_crossentropy, road="complement",
+        conventions={**CLIPPED, "least_log": -INF, "least_variance": 0.0},
+        precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+    ),
+    Implementation(
+        "layered_cross_entropy", fn=layered_crossentropy,
+        conventions=OF_PROBABILITIES,
+        precision={
+            **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "float16/value/*": Precision("B"),
+            "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
+        },
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood,
+        conventions={"normalised": False, "floor": -INF, "ceiling": INF, "every_log": False},
+        precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+    ),
+    Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 0.5},
         precision={"*float16/*": Precision("B")},
     ),
@@ -332,6 +398,7 @@ VJP = "\n".join((
 ))  # fmt: skip
 PROCESS = {
     **ONE_THREAD, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
 }  # fmt: skip
 SHOW = {
     "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,

@@ -54,6 +54,26 @@ def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, r
     return torch.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=weight, reduction=reduction)
 
 
+def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    return torch.nn.functional.nll_loss(torch.log(x), t, reduction=reduction)
+
+
+def negative_log_likelihood_gather(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    loss = -torch.log(x.gather(-1, t[:, None])[:, 0])
+    return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
+
+
+def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    p = torch.softmax(x, -1) + q
+    return torch.nn.functional.nll_loss(torch.log(p), t, reduction=reduction), p
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import torch
 
@@ -132,7 +152,12 @@ NOT_IN_16_BITS = "it is not implemented in 16 bits on the CPU, and says so"
 UNWRITTEN = "of no rows it returns memory that was never written, another number each time: there is nothing to judge"
 OTHER_AXES = "along other axes than the last the exponentials and their sum are rounded to 16 bits"
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
+NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
+
+INF = float("inf")
+UNCLIPPED = {"floor": -INF, "ceiling": INF}
+OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -189,6 +214,29 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
         binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood, conventions={**OF_PROBABILITIES, "every_log": True},
+        precision={
+            "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
+            "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
+            "*float16/*": FUSED,
+        },
+    ),
+    Implementation(
+        "binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", renames={"x": "input", "t": "target"},
+        road="fused", conventions={**UNCLIPPED, "least_log": -100.0, "least_variance": 9.999999960041972e-13},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "layered_cross_entropy", fn=layered_cross_entropy, conventions={**OF_PROBABILITIES, "every_log": True},
+        precision={"*float16/value/sum-*": Precision("C", finding=NLL_SUM),
+            "*float16/value/mean-*": Precision("C", finding=NLL_SUM), "*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "negative_log_likelihood", fn=negative_log_likelihood_gather,
+        conventions={**OF_PROBABILITIES, "every_log": False},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, precision={"*float16/*": Precision("B")},

@@ -6,6 +6,7 @@ from gradparity.mutants import (
     hinges,
     multiclass_hinges,
     pointwise,
+    probabilities,
     ragged_centroid,
     softmax_family,
     softmax_regression,
@@ -19,6 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *hinges.MUTANTS,
     *ragged_centroid.MUTANTS,
     *binary_cross_entropy.MUTANTS,
+    *probabilities.MUTANTS,
     *softmax_regression.MUTANTS,
     *multiclass_hinges.MUTANTS,
 )

@@ -20,12 +20,8 @@ from gradparity.mutants.defects import (
 from gradparity.mutation import Mutant, off, right
 from gradparity.reference import OPS
 
-
-def typical(op: str) -> str:
-    """A case in which nothing is special."""
-    return "random" if op == "ragged_centroid" else "scale-1"
-
-
+# A case in which nothing is special, where it is not scale-1.
+TYPICAL = {"ragged_centroid": "random", "negative_log_likelihood": "spread-4", "binary_cross_entropy": "soft-spread-0"}
 # name: (what is done to value and gradient alike, how that is caught)
 BOTH = {
     "zero": (result(lambda y, kw: 0 * y), "fail/bound"),
@@ -41,19 +37,19 @@ BOTH = {
     "raises": (raw(raises), "error/exception"),
 }
 
-# A case with an x beyond 30 in size, on which the result depends.
+# A case with an x beyond 30 in size, on which the result depends, where it is not scale-10000; the losses on
+# probabilities have none.
 LARGE = {
-    "ragged_centroid": "offset-100",
-    "softmax_regression": "large-scores",
-    "multiclass_hinge": "scale-100",
+    "ragged_centroid": "offset-100", "softmax_regression": "large-scores", "negative_log_likelihood": "",
+    "layered_cross_entropy": "", "binary_cross_entropy": "", "multiclass_hinge": "scale-100",
     "crammer_singer_hinge": "scale-1000",
-}
+}  # fmt: skip
 ONE_NUMBER = {"softmax_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
 BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
 
 
 def of_every_op(op: str) -> Iterator[Mutant]:
-    at = typical(op)
+    at = TYPICAL.get(op, "scale-1")
     yield Mutant(op, "none", right, right, survives={"*": "it is the right implementation"})
     for name, (defect, reason) in BOTH.items():
         yield Mutant(op, name, defect, defect, at, reason, survives=ONE_NUMBER if name == "of-the-next-row" else {})
@@ -62,8 +58,9 @@ def of_every_op(op: str) -> Iterator[Mutant]:
     yield Mutant(op, "missing-gradient", vjp=raw(lambda g, y, **kw: dict.fromkeys(OPS[op].wrt)), at=at,
                  reason="fail/shape")  # fmt: skip
     # clipped in the forward where the gradient is not, and the other way round
-    yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
-                 at=LARGE.get(op, "scale-10000"), survives=BOTH_ZERO)  # fmt: skip
+    if LARGE.get(op, "scale-10000"):
+        yield Mutant(op, "forward-clipped-at-30", arguments(lambda kw: {"x": np.clip(kw["x"], -30, 30)}),
+                     at=LARGE.get(op, "scale-10000"), survives=BOTH_ZERO)  # fmt: skip
     yield Mutant(op, "gradient-clipped-at-0.1", vjp=result(lambda dx, kw: np.clip(dx, -0.1, 0.1)), at=at)
     yield Mutant(op, "cotangent-ignored", vjp=ones_for_cotangent, at=at)
 
@@ -83,6 +80,9 @@ FLOOR = {
     "squared_hinge": ((1, "scale-1"), (1, "scale-1")),
     "ragged_centroid": ((5, "delta-0"), (6, "random")),
     "binary_cross_entropy_with_logits": ((1, "scale-1"), (1, "scale-1")),
+    "binary_cross_entropy": ((3, "coarse"), (0, "coarse")),
+    "layered_cross_entropy": ((4, "coarse"), (5, "perturbed")),
+    "negative_log_likelihood": ((3, "classes-17"), (0, "classes-1000")),
     "softmax_regression": ((6, "scale-1"), (4, "scale-1")),
     "multiclass_hinge": ((1, "coarse"), (1, "scale-1")),
     "crammer_singer_hinge": ((1, "coarse"), (1, "scale-1")),

@@ -2,16 +2,19 @@
 
 from gradparity.op import Op
 from gradparity.reference import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
     crammer_singer_hinge,
     cross_entropy,
     hinge,
     hinge_embedding,
+    layered_cross_entropy,
     log_sigmoid,
     log_softmax,
     logsumexp,
     margin_ranking,
     multiclass_hinge,
+    negative_log_likelihood,
     ragged_centroid,
     sigmoid,
     soft_cross_entropy,
@@ -26,6 +29,7 @@ OPS: dict[str, Op] = {
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,
+        negative_log_likelihood, layered_cross_entropy, binary_cross_entropy,
         softmax_regression,
         multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
     )

@@ -53,4 +53,9 @@ def gradient_sums_to_zero(f: Any, g: Array, x: Array, **params: Any) -> Array:
 
 def pair(x: Array) -> Array:
     """[x, 0], the logits of two classes.  x: [n] -> [n, 2]."""
-    return np.concatenate([x[:, None], 0 * x[:, None]], axis=-1)
+    return pair_with(x, 0 * x)
+
+
+def pair_with(x: Array, y: Array) -> Array:
+    """[x, y].  x, y: [n] -> [n, 2]."""
+    return np.concatenate([x[:, None], y[:, None]], axis=-1)

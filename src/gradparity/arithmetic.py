@@ -189,11 +189,12 @@ class Arithmetic:
     def rounded_once(self, name: str, operands: tuple[Tracked, ...]) -> Array | None:
         """Where the operation gives the exact result of exact operands, rounded once; None if nowhere.
 
-        Division by a power of two is one of them whichever way it is done.
+        Division by a power of two is one of them whichever way it is done, but for an approximate reciprocal, which
+        is declared by an accuracy beyond that of x * (1 / y).
         """
         if not self.exact or any(x.e.ndim and x.e.all() for x in operands):
             return None
-        if self.ulps(name) != 0.5 and name != "divide":
+        if self.ulps(name) > (ULPS["divide"] if name == "divide" else 0.5):
             return None
         exact = np.logical_and.reduce(np.broadcast_arrays(*(x.e == 0 for x in operands)))
         if self.ulps(name) != 0.5:

@@ -262,6 +262,12 @@ def test_division_by_a_power_of_two_is_exact_and_by_another_number_is_not(sharp)
         assert ((a(x) / divisor).full == 0).all() == exact
 
 
+@pytest.mark.parametrize(("ulps", "exact"), [(1.0, True), (1.01, False)])
+def test_an_approximate_reciprocal_of_a_power_of_two_is_not_exact(ulps: float, exact: bool) -> None:
+    a = Arithmetic("float32", Precision(ulps={"divide": ulps}))
+    assert ((a(np.array([1.0, 0.75])) / a(np.array([1.0, 0.5]))).full == 0).all() == exact
+
+
 def a_third_of_it_fits() -> np.ndarray:
     return 3.0 * np.arange(1, 300)
 

@@ -308,6 +308,29 @@ def test_a_reference_at_fault_is_nobodys_result() -> None:
         check(op, implementation(OPS["sigmoid"], "nothing"), NUMPY, "float32", "value")
 
 
+CLIP = {"floor": 1e-7, "ceiling": 1 - 1e-7}
+
+
+def clipped_likelihood(x: Any, t: Any, reduction: str) -> Any:
+    low, high = (x.dtype.type(v) for v in CLIP.values())
+    return right(OPS["negative_log_likelihood"].forward)(
+        x=np.minimum(np.maximum(x, low), high), t=t, reduction=reduction
+    )
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize(
+    ("declared", "wrong"),
+    [(CLIP, set()), ({}, {"near-floor"}), ({**CLIP, "normalised": True}, {"near-floor", "unnormalised-8"})],
+)
+def test_a_number_that_is_declared_is_meant_in_the_dtype(declared: Any, wrong: set[str], dtype: str) -> None:
+    """1e-7 is 1.19e-7 in float16, where the loss is 15.94 instead of 16.12; nothing else is the clip's value there."""
+    op = OPS["negative_log_likelihood"]
+    clipped = implementation(op, "clipped", clipped_likelihood, conventions=declared)
+    rows = check(op, clipped, NUMPY, dtype, "value", cases(op, "near-floor", "near-ceiling", "unnormalised-8"))
+    assert {row.case for row in rows if row.status == "fail"} - {"near-ceiling"} == wrong
+
+
 def test_a_value_that_no_convention_admits_cannot_be_declared() -> None:
     op = OPS["hinge"]
     with pytest.raises(GradparityError, match=r"declares kink=0\.25; it can be 0\.0, 0\.5, 1\.0"):

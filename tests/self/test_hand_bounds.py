@@ -393,6 +393,83 @@ def binary_cross_entropy_with_logits_vjp(
     return left + right + m.rounding(dx, left + right) + 3 * m.tiny * (1 + np.abs(c))
 
 
+def negative_log_likelihood(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    """-log p: that of the logarithm of an exact number."""
+    y = -np.log(np.take_along_axis(x, t[:, None], -1)[:, 0])
+    return reduced(m, y, m.log * np.abs(y) + m.tiny, reduction)
+
+
+def negative_log_likelihood_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    """-c / p at the label, c = g, or g / N for the mean; 0 elsewhere."""
+    count = len(t) if reduction == "mean" else 1
+    g = np.broadcast_to(g, len(t))[:, None]
+    e = by_exact(m, g / count, by_exact(m, g, 0.0, np.array(count)), x)
+    return np.where(np.arange(x.shape[-1]) == t[:, None], e, 0.0) + m.tiny
+
+
+def perturbed(m: Model, x: Array, q: Array) -> tuple[Array, Array]:
+    """s + q, and its error: a rounding where q is not 0."""
+    s, es = softmax_parts(m, x)[2], softmax(m, x, -1)
+    return s + q, es + np.where(q == 0, 0.0, m.rounding(s + q, es) + m.tiny)
+
+
+def layered_cross_entropy(m: Model, x: Array, q: Array, t: Array, reduction: str) -> Array:
+    """-log p of a p wrong by E_p: -log(1 - E_p / p), and the logarithm's own."""
+    p, ep = (np.take_along_axis(v, t[:, None], -1)[:, 0] for v in perturbed(m, x, q))
+    moved, y = -np.log1p(-np.minimum(ep / p, 1)), -np.log(p)
+    return reduced(m, y, moved + m.log * (np.abs(y) + moved) + m.tiny, reduction)
+
+
+def layered_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, q: Array, t: Array, reduction: str) -> Array:
+    """s (d - <s, d>), d = -c / p at the label, 0 elsewhere: E_d as of a quotient, one product, one sum of one term,
+    a difference, a product."""
+    count = len(t) if reduction == "mean" else 1
+    g = np.broadcast_to(g, len(t))[:, None]
+    label = np.arange(x.shape[-1]) == t[:, None]
+    (p, ep), s, es = perturbed(m, x, q), softmax_parts(m, x)[2], softmax(m, x, -1)
+    d = np.where(label, -g / count / p, 0.0)
+    ed = np.where(label, quotient(m, g / count, by_exact(m, g, 0.0, np.array(count)), p, ep), 0.0)
+    product = np.abs(d) * es + ed * (s + es)
+    product = np.where(label, product + m.rounding(s * d, product) + m.tiny, 0.0)
+    inner = product.sum(-1) + m.sum(np.abs(s * d) + product, (s * d).sum(-1), product.sum(-1))
+    gap = d - (s * d).sum(-1, keepdims=True)
+    inner = inner[:, None] + ed
+    inner = inner + m.rounding(gap, inner) + m.tiny
+    e = s * inner + es * (np.abs(gap) + inner)
+    return e + m.rounding(s * gap, e) + m.tiny
+
+
+def binary_cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    """-t log x - (1 - t) log1p(-x): of each product the logarithm's and its own rounding, and in the second that of
+    1 - t."""
+    positive, negative, one = np.log(x), np.log1p(-x), m.rounding(1 - t)
+    second = m.log1p * np.abs(negative)
+    left, right = t * m.log * np.abs(positive), (1 - t + one) * second + one * np.abs(negative)
+    left, right = left + m.rounding(t * positive, left), right + m.rounding((1 - t) * negative, right)
+    y = -t * positive - (1 - t) * negative
+    return reduced(m, y, left + right + m.rounding(y, left + right) + 4 * m.tiny, reduction)
+
+
+def binary_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    """c (1 - t) / (1 - x) - c t / x: two products, two quotients, a difference."""
+    count = len(x) if reduction == "mean" else 1
+    g = np.broadcast_to(g, x.shape)
+    c, ec, one = g / count, by_exact(m, g, 0.0, np.array(count)), m.rounding(1 - t)
+    above = (np.abs(c) + ec) * one + ec * (1 - t)
+    above, other = above + m.rounding(c * (1 - t), above), ec * t + m.rounding(c * t, ec * t)
+    below = m.rounding(1 - x)
+    left = np.where(below == 0, by_exact(m, c * (1 - t), above, 1 - x), quotient(m, c * (1 - t), above, 1 - x, below))
+    right = by_exact(m, c * t, other, x)
+    dx = c * (1 - t) / (1 - x) - c * t / x
+    return left + right + m.rounding(dx, left + right) + 2 * m.tiny * (1 / x + 1 / (1 - x))
+
+
+def by_exact(m: Model, v: Array, e: Array | float, d: Array) -> Array:
+    """v / d for an exact d: one unit in the last place, but nothing where v is exact too and d a power of two."""
+    q, moved = np.abs(v / d), e / np.abs(d)
+    return np.where((e == 0) & (np.abs(np.frexp(d)[0]) == 0.5), m.own * q, moved + 2 * m.u * (q + moved))
+
+
 def hinge(m: Model, x: Array, t: Array) -> Array:
     """t x is exact, 1 - t x one rounding of an exact number; nothing where it is cut."""
     return np.where(1 - t * x > 0, m.rounding(1 - t * x), 0.0)
@@ -643,6 +720,9 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "squared_hinge": (squared_hinge, squared_hinge_vjp),
     "ragged_centroid": (ragged_centroid, ragged_centroid_vjp),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp),
+    "negative_log_likelihood": (negative_log_likelihood, negative_log_likelihood_vjp),
+    "layered_cross_entropy": (layered_cross_entropy, layered_cross_entropy_vjp),
+    "binary_cross_entropy": (binary_cross_entropy, binary_cross_entropy_vjp),
     "softmax_regression": (softmax_regression, softmax_regression_vjp),
     "multiclass_hinge": (multiclass_hinge, multiclass_hinge_vjp),
     "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
@@ -750,6 +830,7 @@ MEDIAN = 0.997, 1.003  # float64 and float32, where no step is near underflow; 0
 EXACT = {
     ("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp"), ("hinge_embedding", "value"),
     ("hinge_embedding", "vjp"), ("margin_ranking", "value"), ("margin_ranking", "vjp"),
+    ("negative_log_likelihood", "vjp"),
 }  # fmt: skip
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 

@@ -19,8 +19,10 @@ from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
 from gradparity.mutants.multiclass_hinges import for_each_that_ties, once_for_the_label
+from gradparity.mutants.probabilities import backwards, layered
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
 from gradparity.mutants.softmax_family import (
+    Parts,
     gradient_of,
     loss_of,
     no_label_ignored,
@@ -30,6 +32,7 @@ from gradparity.mutants.softmax_family import (
     smoothed,
     soft_gradient_of,
     soft_loss_of,
+    softmax,
     targets_gradient,
     via_logsumexp,
 )
@@ -276,6 +279,8 @@ LABELS_SWAPPED = arguments(lambda kw: {"t": -kw["t"]})
 LABELS_IGNORED = arguments(lambda kw: {"t": np.abs(kw["t"])})
 TARGET_1 = arguments(lambda kw: {"t": 0 * kw["t"] + 1})
 BCE = "binary_cross_entropy_with_logits"
+NLL = "negative_log_likelihood"
+LABEL_SCALED = result(lambda dx, kw: dx * (1 + kw["t"].astype(dx.dtype)[:, None]))
 LABEL_0 = arguments(lambda kw: {"t": 0 * kw["t"]})
 
 
@@ -382,6 +387,34 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("reduction-of-rows", "mean-pos-weight-3", result(by_total_weight)),
         ("gradient-of-both-targets", "scale-1", SCALED),
         ("gradient-for-targets", "soft-scale-10", NEGATED),
+    )},
+    **{(NLL, name): (at, defect) for name, at, defect in (
+        ("nonnegative", "spread-4", NEGATED),
+        ("permutation", "spread-4", BY_PLACE),
+        ("log-ratio", "spread-4", SCALED),
+        ("reduction-of-rows", "mean-spread-4", result(over_n_minus_1)),
+        ("same-for-every-label", "spread-4", LABEL_SCALED),
+        ("of-two-labels", "spread-4", SCALED),
+    )},
+    **{("layered_cross_entropy", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "coarse", NEGATED),
+        ("shift", "coarse", HALF_OF_LARGE_X),
+        ("permutation", "coarse", LABEL_0),
+        ("as-one", "mean-classes-17", result(over_n_minus_1)),
+        ("of-softmax", "coarse", layered(lambda x: softmax(Parts(), x) * x.dtype.type(1.001))),
+        ("gradient-sums-to-zero", "coarse", backwards(lambda s, d: s * (1 - s) * d)),
+        ("gradient-as-one", "coarse", SCALED),
+        ("chain", "coarse", backwards(lambda s, d: s * d)),
+    )},
+    **{("binary_cross_entropy", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "coarse", NEGATED),
+        ("permutation", "coarse", BY_PLACE),
+        ("mirrored", "coarse", TARGET_1),
+        ("linear-in-target", "coarse", arguments(lambda kw: {"t": np.square(kw["t"])})),
+        ("two-classes", "coarse", SCALED),
+        ("reduction-of-rows", "mean-spread-4", result(over_n_minus_1)),
+        ("mirrored-gradient", "coarse", TARGET_1),
+        ("gradient-of-both-targets", "coarse", SCALED),
     )},
     **{("multiclass_hinge", name): (at, defect) for name, at, defect in (
         ("nonnegative", "scale-1", NEGATED),

@@ -181,6 +181,20 @@ def binary_cross_entropy_with_logits(x: Array, t: Array, pos_weight: float | Non
     return reduced(-(p * t * np.log(sigmoid(x)) + (1 - t) * np.log(sigmoid(-x))), reduction)
 
 
+def negative_log_likelihood(x: Array, t: Array, reduction: str) -> Array:
+    return reduced(-np.log(x[np.arange(len(t)), t]), reduction)
+
+
+def layered_cross_entropy(x: Array, q: Array, t: Array, reduction: str) -> tuple[Array, Array]:
+    p = softmax(x, 1) + q
+    return negative_log_likelihood(p, t, reduction), p
+
+
+def binary_cross_entropy(x: Array, t: Array, reduction: str) -> Array:
+    t = np.array([dual(float(v)) for v in t])  # so that 1 - t is exact
+    return reduced(-(t * np.log(x) + (1 - t) * np.log(1 - x)), reduction)
+
+
 def hinge(x: Array, t: Array) -> Array:
     return each(positive, 1 - t * x)
 
@@ -413,6 +427,63 @@ WITH_LOGITS = (
 )  # fmt: skip
 
 
+def fractions(draw: Draw, rows: int, classes: int, spread: int) -> Array:
+    """m 2^-k, m of 20 bits up to 1, k up to `spread`."""
+    m = draw.integers("m", (rows, classes), 2**20 + 1, 2**19) / 2**20
+    return draw.quantised(np.ldexp(m, -draw.integers("k", (rows, classes), spread + 1)))
+
+
+def next_to_1(draw: Draw, rows: int, classes: int) -> Array:
+    return draw.quantised(1 - 2 * FORMATS[draw.dtype].unit * draw.integers("x", (rows, classes), 100))
+
+
+FRACTIONS: dict[str, tuple[Any, ...]] = {
+    **{f"spread-{k}-c{c}": (fractions, 3, c, k) for c in (1, 2, 3, 5, 10) for k in (0, 1, 4, 8, 20, 30, 60, 100)},
+    **{f"next-to-1-c{c}": (next_to_1, 3, c) for c in (1, 2, 5)},
+}
+NEGATIVE_LOG_LIKELIHOOD = (
+    *(Case(name, labelled(*make), {"reduction": "none"}) for name, make in FRACTIONS.items()),
+    *(Case(f"{reduction}-{n}-{name}", labelled(make, n, *more), {"reduction": reduction})
+      for reduction in ("sum", "mean") for n in (3, 8)
+      for name, (make, _, *more) in FRACTIONS.items() if name.startswith(("spread-4-", "spread-30-", "next"))),
+    *(Case(f"many-{name}", labelled(make, 20, *more), {"reduction": "none"})
+      for name, (make, _, *more) in FRACTIONS.items() if name.endswith("c5")),
+)  # fmt: skip
+
+
+def with_perturbation(by: float, make: Any, *arguments: Any) -> Any:
+    """Logits and labels with multiples of by / 8 to be added to the probabilities."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found = labelled(make, *arguments)(draw)
+        return {"x": found["x"], "q": draw.quantised(by * draw.integers("q", found["x"].shape, 9) / 8), "t": found["t"]}
+
+    return arrays
+
+
+LAYERED = (
+    *(Case(f"perturbed-{by:g}-{name}" if by else name, with_perturbation(by, *make), {"reduction": "none"})
+      for by in (0.0, 0.01, 1.0) for name, make in ROWS.items()
+      if name.startswith(("scale-0.1-", "scale-1-", "scale-3-", "dominant-5", "near-ties", "shift-1", "equal"))),
+    *(Case(f"{reduction}-scale-{s:g}-c{c}", with_perturbation(0.0, logits, 3, c, s), {"reduction": reduction})
+      for reduction in ("sum", "mean") for c in FEW for s in (0.01, 1)),
+)  # fmt: skip
+
+
+def on_both_sides(draw: Draw, count: int, spread: int) -> Array:
+    """m 2^-k as in fractions, but no more than 1/2, and 1 less that, which is no 1."""
+    small = fractions(draw, 1, count, spread)[0].astype(np.float64) / 2
+    return draw.quantised(np.where((np.arange(count) % 2 == 1) & (small > 2.0**-20), 1 - small, small))
+
+
+BINARY_CROSS_ENTROPY = (
+    *(Case(f"spread-{k}-{take}", with_targets(on_both_sides, 8, k), {"reduction": "none"}) for take in "abcdefghij"
+      for k in (0, 1, 2, 4, 8, 12, 16, 20, 60, 100)),
+    *(Case(f"{reduction}-{n}-spread-{k}", with_targets(on_both_sides, n, k), {"reduction": reduction})
+      for reduction in ("sum", "mean") for n in (1, 5, 8) for k in (0, 4, 20)),
+)  # fmt: skip
+
+
 def at(*margins: float) -> Any:
     """Both labels at each of these margins t x."""
     t = np.repeat([1.0, -1.0], len(margins))
@@ -608,6 +679,9 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "squared_hinge": (squared_hinge, HINGE),
     "ragged_centroid": (ragged_centroid, RAGGED),
     "binary_cross_entropy_with_logits": (binary_cross_entropy_with_logits, WITH_LOGITS),
+    "negative_log_likelihood": (negative_log_likelihood, NEGATIVE_LOG_LIKELIHOOD),
+    "layered_cross_entropy": (layered_cross_entropy, LAYERED),
+    "binary_cross_entropy": (binary_cross_entropy, BINARY_CROSS_ENTROPY),
     "softmax_regression": (softmax_regression, REGRESSION),
     "multiclass_hinge": (multiclass_hinge, MULTICLASS),
     "crammer_singer_hinge": (crammer_singer_hinge, CRAMMER_SINGER),
