@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
-from gradparity.arithmetic import FUSED, STEPWISE, Precision
+from gradparity.arithmetic import Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError
 
@@ -376,7 +376,7 @@ IMPLEMENTATIONS = (
         fn=crammer_singer_hinge_vectorised,
         vjp=crammer_singer_hinge_vectorised_vjp,
         conventions={"kink": 0.0, "tie": "first", "nan_margin": 0.0},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+        precision={"*float16/*": Precision("C", sharp=True)},
     ),
     Implementation(
         "multiclass_hinge",

@@ -378,17 +378,14 @@ IMPLEMENTATIONS = (
     Implementation(
         "margin_ranking", fn=margin_ranking, conventions={"kink": 0.0, "nan_margin": 0.0},
         precision={
-            "float16/value/mean-*": Precision("B", finding=F16_SUM),
-            "float16/value/sum-*": Precision("B", finding=F16_SUM), "*float16/*": STEPWISE,
+            "float16/value/mean-*": Precision("C", sharp=True, finding=F16_SUM),
+            "float16/value/sum-*": Precision("C", sharp=True, finding=F16_SUM), "*float16/*": STEPWISE,
         },
     ),
     Implementation(
         "multiclass_hinge", fn=multiclass_hinge, road="from-the-margin",
         conventions={"kink": 1.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "one"},
-        precision={
-            "float16/value/*": Precision("B", finding=F16_SUMS),
-            "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE,
-        },
+        precision={"float16/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

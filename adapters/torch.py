@@ -249,12 +249,12 @@ IMPLEMENTATIONS = (
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge,
         conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+        precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge_max,
         conventions={"kink": 1.0, "tie": "first", "nan_margin": 0.0},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+        precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "hinge_embedding", "torch.nn.functional.hinge_embedding_loss", renames={"x": "input", "t": "target"},
