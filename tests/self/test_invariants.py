@@ -36,6 +36,7 @@ from gradparity.mutants.softmax_family import (
     targets_gradient,
     via_logsumexp,
 )
+from gradparity.mutants.softmax_regression import gradient as gradient_of_scores
 from gradparity.mutation import Defect, Mutant
 from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs, wide
 from gradparity.reference import OPS
@@ -372,8 +373,8 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("shift", "coarse", arguments(lambda kw: {"w": np.where(kw["w"] > 2, 2, kw["w"])})),
         ("of-scores", "identity", SCALED),
         ("penalised", "reg-3-scale-1", arguments(lambda kw: {"reg": kw["reg"] ** 2})),
-        ("gradient-sums-to-zero", "scale-1", BY_PLACE),
-        ("euler", "scale-1", arguments(lambda kw: {"w": kw["w"] + 1e-2})),
+        ("gradient-sums-to-zero", "scale-1", instead(gradient_of_scores(lambda s, t: s + 0.001))),
+        ("euler", "scale-1", arguments(lambda kw: {"w": kw["w"] * np.linspace(1, 2, kw["w"].shape[1])})),
     )},
     **{(BCE, name): (at, defect) for name, at, defect in (
         ("nonnegative", "scale-1", NEGATED),

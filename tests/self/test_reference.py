@@ -738,7 +738,7 @@ def test_a_confident_mistake_of_probabilities(road: str) -> None:
 @pytest.mark.parametrize("every_log", [False, True])
 def test_the_gradient_for_a_probability_of_0_that_is_not_the_label_s(every_log: bool) -> None:
     op, x = OPS["negative_log_likelihood"], np.array([[0.0, 0.5, 0.5]])
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         dx = op.vjp(np.ones(1), None, x, np.array([1]), every_log=every_log)["x"]
     assert np.array_equal(dx, [[np.nan if every_log else 0, -2, 0]], equal_nan=True)
 

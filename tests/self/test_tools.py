@@ -79,8 +79,9 @@ def test_case_names_are_greppable_and_unique() -> None:
 
 
 def test_every_operation_is_offered_by_every_framework() -> None:
+    """But by the forms written by hand, and by a library of losses: these have what they have."""
     for adapter in catalogue.adapters():
-        if adapter.framework != "numpy":
+        if adapter.framework not in ("numpy", "optax"):
             assert {i.op for i in adapter.implementations} == set(OPS), adapter.name
 
 
