@@ -78,6 +78,7 @@ class Comparison:
                 f"{self.op.name}: {names} are interchangeable: within their error bounds they give the same values and "
                 f"gradients at all {self.tried} cases, in {' and '.join(DTYPES)}"
             )
+            yield from self.formulas()
             return
         yield f"{self.op.name}: {names} are not interchangeable: {'; '.join(self.reasons())}"
         for name, (mine, yours) in self.choices.items():
@@ -94,6 +95,14 @@ class Comparison:
         for name in dict.fromkeys(name for name, _, _ in self.missing):
             own = [(case, reason) for one, case, reason in self.missing if one == name]
             yield f"{name} does not offer {own[0][0]}: {own[0][1]}" + f" ({len(own)} cases)" * (len(own) > 1)
+
+    def formulas(self) -> Iterator[str]:
+        """Where one takes another formula for the value, whose error bounds are not the same."""
+        roads = [self.op.roads.get(api.implementation.road) for api in (self.first, self.second)]
+        forwards = [road.forward if road and road.forward else self.op.forward for road in roads]
+        if forwards[0] is not forwards[1]:
+            for api, forward in zip((self.first, self.second), forwards, strict=True):
+                yield f"  {api.name} is judged as {(forward.__doc__ or forward.__name__).splitlines()[0]}"
 
     def example(self) -> Iterator[str]:
         """Inputs, and what both make of them."""

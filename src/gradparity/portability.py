@@ -19,10 +19,11 @@ from gradparity.op import COMPARED, FORMATS, Op
 
 LOW = tuple(name for name, form in FORMATS.items() if form.bits < FORMATS["float32"].bits)
 MEANING = (
-    "What an API declares is tested by every run; what differs from most of the others is marked with a star. Columns "
-    "of 16 bits: the classes of precision of the value and of the gradient (A: computed in float32 and rounded once; "
-    "B: every step rounded, sums in float32; C: sums too). gaps: cases that it does not offer, or not with a gradient; "
-    "wrong: known failures, in any version."
+    "What an API declares is tested by every run; what differs from most of the others is marked with a star. road: "
+    "which of several algebraically equal formulas its error bounds are derived from (empty: the reference's own). "
+    "Columns of 16 bits: the classes of precision of the value and of the gradient (A: computed in float32 and rounded "
+    "once; B: every step rounded, sums in float32; C: sums too). gaps: cases that it does not offer, or not with a "
+    "gradient; wrong: known failures, in any version."
 )
 
 
@@ -48,6 +49,7 @@ def line(op: Op, adapter: Adapter, implementation: Implementation) -> Line:
     known = [entry for entry in entries(adapter) if concerns(entry, op, implementation)]
     gaps = [reason for case in op.cases if (reason := gap(implementation, case.name))]
     cells = {name: str(value) for name, value in implementation.declared(op).items()}
+    cells |= {"road": implementation.road} if op.roads else {}
     cells |= {dtype: classes(op, implementation, dtype) for dtype in LOW}
     cells |= {"gaps": str(len(gaps) or ""), "wrong": str(len(known) or "")}
     notes = [f"does not offer {len(gaps)} cases: {'; '.join(dict.fromkeys(gaps))}"] if gaps else []

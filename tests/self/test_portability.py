@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gradparity.op import GradparityError
 from gradparity.reference import OPS
 
 HINGE = OPS["hinge"]
+LOOP = next(i for i in ADAPTERS[0].implementations if i.op == "cross_entropy")
 
 
 def relu(x: Any, t: Any) -> Any:
@@ -87,6 +89,16 @@ def test_real_names() -> None:
         compare.compare("gradparity.adapters.numpy.cross_entropy_lop", loop)
     with pytest.raises(GradparityError, match=r"_loop is cross_entropy, .*python is softmax: different operations"):
         compare.compare(loop, "gradparity.adapters.numpy.softmax_pure_python")
+
+
+def test_another_formula_is_shown() -> None:
+    """Interchangeable within their error bounds, of which one is wider."""
+    op, names = OPS["cross_entropy"], ("", "unshifted")
+    (adapter,) = ADAPTERS
+    apis = [Api(adapter, replace(LOOP, api=f"road-{name}", road=name)) for name in names]
+    _, first, second = Comparison(op, *apis, choices={}, rows=(), wrong=(), missing=(), tried=1).lines
+    assert first.startswith("  road- is judged as loss_i = log(sum_j exp(d_ij)) - d_{i, t_i}")
+    assert second.startswith("  road-unshifted is judged as logsumexp(x) - x_t")
 
 
 def test_the_command() -> None:
