@@ -1,0 +1,111 @@
+"""A run in processes of its own: pytest for each set of environment variables, its rows taken as they come."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gradparity import results
+from gradparity.adapter import Adapter
+from gradparity.catalogue import Selection
+
+MANY = "100000"  # crashed workers: each is an item's result, and no reason to stop
+POLL = 0.2  # seconds between looks at the rows that have come
+PLAIN_EVERY = 10.0  # seconds between lines of progress where there is no terminal
+
+
+def one_process(
+    variables: dict[str, str], adapters: list[Adapter], selection: Selection, workers: str,
+    known_failures: tuple[str, ...], writer: results.Writer, found: results.Run, console: Console,
+) -> bool:  # fmt: skip
+    """Runs pytest with one set of environment variables, and takes its rows as they come. True if it ended well."""
+    with tempfile.TemporaryDirectory() as folder:
+        part, log = Path(folder, "rows.jsonl"), Path(folder, "pytest.log")
+        config = Path(folder, "pytest.ini")
+        config.write_text("[pytest]\naddopts =\n", encoding="utf-8")
+        command = pytest_command(adapters, selection, workers, known_failures, config, part)
+        environment = os.environ | variables | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
+            try:
+                came = results.Run()
+                batches = (take(lines, came, writer, found) for lines in follow(process, part))
+                show_progress(batches, int(found.header["planned"]), "rows", console)
+            except KeyboardInterrupt:
+                return False
+            finally:
+                process.terminate()  # if it has not ended
+                process.wait()
+        if process.returncode not in (0, 1):
+            tail = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-15:])
+            console.print(f"pytest ended with code {process.returncode}:\n{tail}", markup=False)
+        return process.returncode in (0, 1)
+
+
+def pytest_command(
+    adapters: list[Adapter], selection: Selection, workers: str, known_failures: tuple[str, ...],
+    config: Path, part: Path,
+) -> list[str]:  # fmt: skip
+    """The suite as pytest runs it: its own configuration, and no plugin but xdist."""
+    command = [sys.executable, "-m", "pytest", "-p", "gradparity.plugin", "-p", "xdist", "-p", "no:cacheprovider",
+               "-c", str(config), "--rootdir", str(config.parent), "--pyargs", "gradparity.tests.test_conformance",
+               "-q", "-n", workers, "--dist", "worksteal", "--max-worker-restart", MANY, "--run-file", str(part),
+               "--seed", str(selection.seed), "--select", selection.select]  # fmt: skip
+    for name in ("framework", "mode", "device"):
+        command += [f"--{name}={value}" for value in sorted({getattr(a, name) for a in adapters})]
+    command += [f"--{name}={value}" for name in ("dtype", "op") for value in getattr(selection, name)]
+    return command + [f"--known-failures={Path(path).resolve()}" for path in known_failures]
+
+
+def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:
+    """The whole lines that were added to a file, until the process has ended."""
+    at, ended = 0, False
+    while not ended:
+        ended = process.poll() is not None
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(at)
+                whole = file.read().rpartition(b"\n")[0]
+            at += len(whole) + 1 if whole else 0
+            yield whole.decode().splitlines()
+        if not ended:
+            time.sleep(POLL)
+
+
+def take(lines: list[str], came: results.Run, writer: results.Writer, found: results.Run) -> int:
+    """Rows to the result file; header and footer of what came only lend their times. The number of rows."""
+    before = len(came.rows)
+    for line in lines:
+        came.take(line)
+    rows = came.rows[before:]
+    writer.rows(rows)
+    found.rows += rows
+    if lines and came.footer:
+        found.footer["seconds"] = results.added(found.footer.get("seconds", {}), came.footer["seconds"])
+    return len(rows)
+
+
+def show_progress(batches: Iterator[int], planned: int, what: str, console: Console) -> None:
+    """A bar on a terminal, a line now and then in a log."""
+    if console.is_terminal:
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=planned)
+            for count in batches:
+                bar.advance(task, count)
+        return
+    done, last = 0, time.monotonic()
+    console.print(f"{planned} {what} to judge")
+    for count in batches:
+        done += count
+        if time.monotonic() - last > PLAIN_EVERY:
+            console.print(f"{done} of {planned} {what} judged")
+            last = time.monotonic()
