@@ -71,14 +71,16 @@ IMPLEMENTATIONS = (
     ),
 )  # fmt: skip
 
+IMPORTED = SHOW | {"import": f"import optax; {SHOW['import']}"}
+
 ADAPTERS = (
     Adapter(
         "optax", "eager", "optax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, default=True, baseline=recorded(__file__), companions=("jax", "jaxlib"),
+        show=IMPORTED, process=PROCESS, default=True, baseline=recorded(__file__), companions=("jax", "jaxlib"),
     ),
     Adapter(
         "optax", "jit", "optax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, baseline=recorded(__file__),
+        show=IMPORTED | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, baseline=recorded(__file__),
         companions=("jax", "jaxlib"),
     ),
 )  # fmt: skip

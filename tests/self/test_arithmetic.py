@@ -954,7 +954,8 @@ def test_a_matrix_product_in_any_order(n: int, fused: bool) -> None:
     z = a.store(a(x) @ a(y))
     np.testing.assert_array_equal(z.v, x.astype(np.float64) @ y.astype(np.float64))
     orders = [range(n), range(n)[::-1], rng.permutation(n)]
-    worst = max((abs(accumulated_products(x, y, o, fused) - z.v) / z.full).max() for o in orders)
+    gaps = [abs(accumulated_products(x, y, o, fused) - z.v) for o in orders]
+    worst = max((gap[gap > 0] / z.full[gap > 0]).max() for gap in gaps)  # a product of one term may be exact
     assert 0.05 < worst <= 1
 
 
