@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 
 from gradparity import catalogue
 from gradparity.adapter import Adapter, Implementation
-from gradparity.cases import groups
+from gradparity.cases import Group, groups
 from gradparity.check import check, value_of, vjp_of
 from gradparity.op import COMPARED, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import smallest
 
 DTYPES = ("float64", "float32")  # what 16 bits differ in is precision, which the portability table shows
+WORDS = {"value": "value", "vjp": "gradient"}
 Rows = dict[tuple[str, str, str], Result]  # by dtype, case and check
 
 
@@ -44,6 +46,20 @@ class Api:
             for row in check(op, judged, self.adapter, dtype, direction, explained=False)
         }  # fmt: skip
 
+    def shown(self, op: Op, group: Group, row: Result) -> str:
+        """What it gives for these inputs, and its gradients, where it has any, for a cotangent of ones."""
+        arrays, params = group.laid_out(), group.params
+        try:
+            with np.errstate(all="ignore"):
+                y = value_of(self.adapter, self.implementation, arrays, params)[0]
+                if self.implementation.why_unsupported(row.dtype, "vjp", row.case):
+                    return listed(y)
+                g = np.ones(np.shape(y), np.asarray(y).dtype)
+                dx = vjp_of(self.adapter, self.implementation, op.wrt, g, arrays, params)
+        except Exception as exception:  # that it raises may be the difference
+            return f"raises {type(exception).__name__}"
+        return "".join((listed(y), *(f", gradient for {name} {listed(a)}" for name, a in dx.items())))
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -52,8 +68,9 @@ class Comparison:
     choices: convention -> the two declared values, where they are not the same
     rows: where only one of them is what the first declares
     wrong: the names of those of the two that are in some of these rows not even what they declare themselves
-    missing: what one of them does not offer: (its name, case, reason)
-    tried: how many cases both were evaluated at
+    missing: what only one of them does not offer: (its name, case, reason)
+    silent: (direction, case) -> why it was not compared there
+    tried: direction -> at how many cases both were judged in it
     """
 
     op: Op
@@ -63,35 +80,39 @@ class Comparison:
     rows: tuple[Result, ...]
     wrong: tuple[str, ...]
     missing: tuple[tuple[str, str, str], ...]
-    tried: int
+    silent: dict[tuple[str, str], str]
+    tried: Mapping[str, int]
 
     @property
     def interchangeable(self) -> bool:
-        return not (self.rows or self.missing)
+        return bool(self.tried) and not (self.rows or self.missing)
 
     @property
     def lines(self) -> Iterator[str]:
         """The answer, and where they differ the shortest input that shows it."""
         names = f"{self.first.name} and {self.second.name}"
         if self.interchangeable:
-            yield (
-                f"{self.op.name}: {names} are interchangeable: within their error bounds they give the same values and "
-                f"gradients at all {self.tried} cases, in {' and '.join(DTYPES)}"
-            )
+            same = " and ".join(f"the same {WORDS[d]}s at {count} cases" for d, count in self.tried.items())
+            where = f"within their error bounds they give {same}, in {' and '.join(DTYPES)}"
+            yield f"{self.op.name}: {names} are interchangeable: {where}"
             yield from self.formulas()
-            return
-        yield f"{self.op.name}: {names} are not interchangeable: {'; '.join(self.reasons())}"
-        for name, (mine, yours) in self.choices.items():
-            yield f"  {name} ({self.op.conventions[name].meaning}): {mine} | {yours}"
+        else:
+            yield f"{self.op.name}: {names} are not interchangeable: {'; '.join(self.reasons())}"
+            for name, (mine, yours) in self.choices.items():
+                yield f"  {name} ({self.op.conventions[name].meaning}): {mine} | {yours}"
+        for (direction, reason), count in Counter((d, reason) for (d, _), reason in self.silent.items()).items():
+            yield f"  {WORDS[direction]}s not compared at {count} cases: {reason}"
         if self.rows:
             yield from self.example()
 
     def reasons(self) -> Iterator[str]:
-        cases = {row.case for row in self.rows}
-        if cases:
-            what = ", ".join(sorted({row.check.partition(".")[0].replace("vjp", "gradient") for row in self.rows}))
+        if not (self.tried or self.missing):
+            yield "nothing could be compared"
+        if self.rows:
+            what = ", ".join(sorted({WORDS[direction_of(row)] for row in self.rows}))
+            cases = len({row.case for row in self.rows})
             why = [f"in {name}" for name in self.choices] + [f"where {name} is wrong" for name in self.wrong]
-            yield f"they differ {' and '.join(why)} ({what}; {len(cases)} of {self.tried} cases)"
+            yield f"they differ {' and '.join(why)} ({what}; {cases} of {max(self.tried.values())} cases)"
         for name in dict.fromkeys(name for name, _, _ in self.missing):
             own = [(case, reason) for one, case, reason in self.missing if one == name]
             yield f"{name} does not offer {own[0][0]}: {own[0][1]}" + f" ({len(own)} cases)" * (len(own) > 1)
@@ -112,12 +133,7 @@ class Comparison:
         arrays = ", ".join(f"{name} = {listed(a)}" for name, a in group.arrays.items())
         yield f"  {row.case}, {row.dtype}: {arrays}{params}"
         for api in (self.first, self.second):
-            with np.errstate(all="ignore"):
-                y = value_of(api.adapter, api.implementation, group.laid_out(), group.params)[0]
-                g = np.ones(np.shape(y), np.asarray(y).dtype)
-                dx = vjp_of(api.adapter, api.implementation, self.op.wrt, g, group.laid_out(), group.params)
-            slopes = "".join(f", gradient for {name} {listed(a)}" for name, a in dx.items())
-            yield f"    {api.name}: {listed(y)}{slopes}"
+            yield f"    {api.name}: {api.shown(self.op, group, row)}"
 
     def shortest(self) -> tuple[Result, Case]:
         """A row that differs and the case of it, cut to the one row of its batch that shows it where that will do."""
@@ -165,23 +181,40 @@ def offered(api: str) -> dict[str, Api]:
 
 def compared(op: Op, first: Api, second: Api) -> Comparison:
     mine, yours = (api.implementation.declared(op) for api in (first, second))
+    choices = {k: (v, yours[k]) for k, v in mine.items() if repr(v) != repr(yours[k])}
     own = [api.rows(op, api) for api in (first, second)]
-    pairs = {place: (row, own[0][place]) for place, row in second.rows(op, first).items()}
-    differing = {place: pair for place, pair in pairs.items() if {row.status for row in pair} == {"pass", "fail"}}
-    rows = tuple(row for pair in differing.values() for row in pair if row.status == "fail")
+    found: dict[str, dict[tuple[str, str, str], tuple[Result, Result]]] = {kind: {} for kind in KINDS}
+    for place, row in second.rows(op, first).items():
+        found[relation(own[0][place], row)][place] = own[0][place], row
+    rows = tuple(row for pair in found["differing"].values() for row in pair if row.status != "pass")
     wrong = tuple(
         api.name for api, seen in zip((first, second), own, strict=True)
-        if any(seen[place].status == "fail" for place in differing)
+        if any(seen[place].status != "pass" for place in found["differing"])
     )  # fmt: skip
-    choices = {k: (v, yours[k]) for k, v in mine.items() if repr(v) != repr(yours[k])}
-    missing = tuple(absent(op, (first, second), own))
-    return Comparison(op, first, second, choices, rows, wrong, missing, len(op.cases) - len(missing))
+    missing = {(row.api, row.case): row.reason for pair in found["missing"].values() for row in pair
+               if row.status == "unsupported"}  # fmt: skip
+    silent = {
+        (direction_of(row), row.case): row.reason if row.status == "unsupported" else NEITHER
+        for row, _ in found["silent"].values()
+    }
+    judged = {(direction_of(row), row.case) for kind in KINDS[:2] for row, _ in found[kind].values()}
+    tried = Counter(direction for direction, _ in sorted(judged))
+    return Comparison(
+        op, first, second, choices, rows, wrong, tuple((*k, v) for k, v in missing.items()), silent, tried
+    )  # fmt: skip
 
 
-def absent(op: Op, apis: Sequence[Api], own: Sequence[Rows]) -> Iterator[tuple[str, str, str]]:
-    """The cases that only one of them offers."""
-    gaps = [{row.case: row.reason for row in rows.values() if row.status == "unsupported"} for rows in own]
-    for api, here, there in zip(apis, gaps, reversed(gaps), strict=True):
-        for case in op.cases:
-            if case.name in here and case.name not in there:
-                yield api.name, case.name, here[case.name]
+KINDS = ("same", "differing", "missing", "silent")
+NEITHER = "neither is what the first declares"
+
+
+def direction_of(row: Result) -> str:
+    return row.check.partition(".")[0]
+
+
+def relation(mine: Result, yours: Result) -> str:
+    """Of one place: both are what the first declares, or one is; one does not offer it; there is nothing to compare."""
+    passed, gaps = ([mine.status, yours.status].count(status) for status in ("pass", "unsupported"))
+    if gaps == 1:
+        return "missing"
+    return "silent" if not passed else "same" if passed == 2 else "differing"

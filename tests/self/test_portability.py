@@ -49,8 +49,8 @@ def test_what_makes_the_same_choices_is_interchangeable() -> None:
     (line,) = found.lines
     assert found.interchangeable
     assert line == (
-        f"hinge: mine and yours are interchangeable: within their error bounds they give the same values and gradients "
-        f"at all {len(HINGE.cases)} cases, in float64 and float32"
+        f"hinge: mine and yours are interchangeable: within their error bounds they give the same values at "
+        f"{len(HINGE.cases)} cases and the same gradients at {len(HINGE.cases)} cases, in float64 and float32"
     )
 
 
@@ -80,6 +80,38 @@ def test_what_only_one_of_them_offers_is_said() -> None:
     assert next(iter(found.lines)).endswith("not interchangeable: lacking does not offer kink: it takes no kink")
 
 
+def test_what_neither_offers_is_not_called_the_same() -> None:
+    """Two forms without a gradient agree in their values, and of their gradients nothing is known."""
+    gaps = {"*/vjp/*": "written without a gradient", "*/nan": "it takes no NaN"}
+    values = {"*/value/*": "written without a value"}
+    first, *notes = compared(HINGE, *(hinge(name, 0.0, unsupported=gaps) for name in "ab")).lines
+    assert first.endswith(f"the same values at {len(HINGE.cases) - 1} cases, in float64 and float32")
+    assert notes == [
+        "  values not compared at 1 cases: it takes no NaN",
+        f"  gradients not compared at {len(HINGE.cases)} cases: written without a gradient",
+    ]
+    nothing = compared(HINGE, *(hinge(name, 0.0, unsupported={**gaps, **values}) for name in "ab"))
+    assert not nothing.interchangeable
+    assert "not interchangeable: nothing could be compared" in next(nothing.lines)
+
+
+def raising(x: Any, t: Any) -> Any:
+    raise ValueError("no hinge today")
+
+
+def test_what_raises_is_not_the_same() -> None:
+    broken = replace(hinge("broken", 0.0).implementation, fn=raising)
+    found = compared(HINGE, hinge("mine", 0.0), Api(ADAPTERS[0], broken))
+    assert "they differ where broken is wrong (gradient, value;" in next(found.lines)
+    assert list(found.lines)[-1] == "    broken: raises ValueError"
+
+
+def test_what_neither_gets_right_is_not_compared() -> None:
+    found = compared(HINGE, *(hinge(name, 0.0, right=False) for name in "ab"))
+    assert found.silent
+    assert set(found.silent.values()) == {compare.NEITHER}
+
+
 def test_real_names() -> None:
     loop, vectorised = (f"gradparity.adapters.numpy.cross_entropy_{form}" for form in ("loop", "vectorised"))
     (found,) = compare.compare(loop, vectorised)
@@ -96,7 +128,9 @@ def test_another_formula_is_shown() -> None:
     op, names = OPS["cross_entropy"], ("", "unshifted")
     (adapter,) = ADAPTERS
     apis = [Api(adapter, replace(LOOP, api=f"road-{name}", road=name)) for name in names]
-    _, first, second = Comparison(op, *apis, choices={}, rows=(), wrong=(), missing=(), tried=1).lines
+    _, first, second = Comparison(
+        op, *apis, choices={}, rows=(), wrong=(), missing=(), silent={}, tried={"value": 1}
+    ).lines
     assert first.startswith("  road- is judged as loss_i = log(sum_j exp(d_ij)) - d_{i, t_i}")
     assert second.startswith("  road-unshifted is judged as logsumexp(x) - x_t")
 
