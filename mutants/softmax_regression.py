@@ -72,7 +72,7 @@ MUTANTS = (
     both("label-off-by-one", arguments(lambda kw: {"t": (kw["t"] + 1) % kw["w"].shape[1]}), "scale-1"),
     both("weights-negated", arguments(lambda kw: {"w": -kw["w"]}), "scale-1"),
     both("features-reversed", arguments(lambda kw: {"x": kw["x"][:, ::-1]}), "scale-1"),
-    both("first-half-of-the-batch", arguments(lambda kw: {"t": np.concatenate([kw["t"][:5], 0 * kw["t"][5:]])}),
+    both("labels-of-the-second-half-lost", arguments(lambda kw: {"t": np.concatenate([kw["t"][:5], 0 * kw["t"][5:]])}),
          "scale-1"),
     Mutant(OP, "sum-for-mean", result(lambda y, kw: y * len(kw["x"])), at="scale-1"),
     Mutant(OP, "divided-by-n-minus-1", result(lambda y, kw: y * len(kw["x"]) / max(len(kw["x"]) - 1, 1)), at="scale-1"),

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import LOGITS, Draw, logits, special
-from gradparity.op import Array, Arrays, Case, Convention, Invariant, Op, Road
+from gradparity.op import Array, Arrays, Convention, Invariant, Op, Road
 from gradparity.reference.cross_entropy import one_hot, permutation, pick, rows_apart
 from gradparity.reference.hinge import KINK as HINGE_KINK
 from gradparity.reference.hinge import NAN_MARGIN, slope
 from gradparity.reference.hinge import OP as HINGE
+from gradparity.reference.hinge import margin_case as case
 from gradparity.reference.invariants import gradient_sums_to_zero, nonnegative, shift
 from gradparity.reference.multiclass_hinge import (
     FINITE,
@@ -115,10 +116,6 @@ def tied(draw: Draw) -> Arrays:
 def many_nan(draw: Draw) -> Array:
     """As many as rows-1000, and one entry of each row is NaN."""
     return special(draw, 1000, 12, np.nan)
-
-
-def case(name: str, make: Any, reduction: str = "none", margin: float = 1.0, layout: str = "contiguous") -> Case:
-    return Case(name, make, {"margin": margin, "reduction": reduction}, layout=layout)
 
 
 CASES = (

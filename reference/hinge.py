@@ -51,10 +51,13 @@ def at(*margins: float) -> Any:
     return arrays
 
 
-def around_kink(draw: Draw) -> Arrays:
-    """Margins within 8 units in the last place of 1, 1 itself left out."""
-    steps = np.array([k for k in range(-8, 9) if k])
-    arrays: Arrays = at(*(1 + steps * FORMATS[draw.dtype].unit * 2))(draw)
+def around_one(at: Any) -> Any:
+    """at(...) within 8 units in the last place of 1, 1 itself left out."""
+
+    def arrays(draw: Draw) -> Arrays:
+        found: Arrays = at(*(1 + k * FORMATS[draw.dtype].unit * 2 for k in range(-8, 9) if k))(draw)
+        return found
+
     return arrays
 
 
@@ -66,11 +69,16 @@ def plane(draw: Draw) -> Arrays:
     return {"x": draw.normal("x", (8, 9)), "t": draw.signs("t", (8, 9))}
 
 
+def margin_case(name: str, make: Any, reduction: str = "none", margin: float = 1.0, layout: str = "contiguous") -> Case:
+    """Of the hinges that have a margin and a reduction."""
+    return Case(name, make, {"margin": margin, "reduction": reduction}, layout=layout)
+
+
 CASES = (
     *(Case(f"scale-{s:g}", random(64, s)) for s in (0.001, 1, 100, 10000)),
     Case("large-1000", random(1000, 2.0)),
     Case("kink", at(1.0)),
-    Case("around-kink", around_kink),
+    Case("around-kink", around_one(at)),
     Case("below-kink", at(0.5, 0.0, -1.0, -100.0)),
     Case("above-kink", at(1.5, 2.0, 100.0)),
     Case("zero-rows", at()),

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, coarse
-from gradparity.op import FORMATS, Array, Arrays, Case, Invariant, Op
+from gradparity.op import Array, Arrays, Case, Invariant, Op
 from gradparity.reference.cross_entropy import reduction_of_rows, rows_apart
-from gradparity.reference.hinge import KINK, NAN_MARGIN, slope
+from gradparity.reference.hinge import KINK, NAN_MARGIN, around_one, slope
 from gradparity.reference.hinge import OP as HINGE
+from gradparity.reference.hinge import margin_case as case
 from gradparity.reference.invariants import nonnegative
 from gradparity.reference.reduction import reduced, spread_back
 
@@ -54,12 +55,6 @@ def at(*leads: float) -> Any:
     return arrays
 
 
-def around_margin(draw: Draw) -> Arrays:
-    """Leads within 8 units in the last place of 1, 1 itself left out."""
-    arrays: Arrays = at(*(1 + k * FORMATS[draw.dtype].unit * 2 for k in range(-8, 9) if k))(draw)
-    return arrays
-
-
 def random(shape: tuple[int, ...], scale: float) -> Any:
     return lambda draw: {
         "x": draw.normal("x", shape, scale), "other": draw.normal("other", shape, scale), "t": draw.signs("t", shape),
@@ -75,17 +70,13 @@ def equal(draw: Draw) -> Arrays:
     return {"x": x, "other": x.copy(), "t": draw.signs("t", (64,))}
 
 
-def case(name: str, make: Any, reduction: str = "none", margin: float = 1.0, layout: str = "contiguous") -> Case:
-    return Case(name, make, {"margin": margin, "reduction": reduction}, layout=layout)
-
-
 CASES = (
     *(case(f"scale-{s:g}", random((64,), s)) for s in (0.001, 1, 100, 10000)),
     case("large-1000", random((1000,), 2.0)),
     case("coarse", on_a_grid),
     case("equal", equal),
     case("kink", at(1.0)),
-    case("around-kink", around_margin),
+    case("around-kink", around_one(at)),
     case("below-margin", at(0.5, 0.0, -1.0, -100.0)),
     case("above-margin", at(1.5, 2.0, 100.0)),
     case("zero-rows", at()),

@@ -31,6 +31,7 @@ from gradparity import (
 from gradparity import gate as gating
 from gradparity import merge as merging
 from gradparity import policy as policies
+from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
 from gradparity.mutants import MUTANTS
@@ -66,6 +67,16 @@ def selected(selection: Selection, directions: Sequence[str] = DIRECTIONS) -> li
     if not items:
         raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
     return items
+
+
+def enter(adapters: Iterable[Adapter]) -> None:
+    """Makes this process one for these adapters, before their frameworks are imported. Raises GradparityError if no
+    process can be."""
+    (variables, _), *others = catalogue.profiles(adapters)
+    if others:
+        apart = ", ".join(adapter.name for _, members in others for adapter in members)
+        raise GradparityError(f"a process of its own is needed for {apart}: name one framework or mode at a time")
+    os.environ.update(variables)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
@@ -188,11 +199,7 @@ def probe_(**options: Any) -> int:
     """
     selection = selection_of(options)
     items = selected(selection, COMPARED)
-    (variables, _), *others = catalogue.profiles(item.adapter for item in items)
-    if others:
-        apart = ", ".join(adapter.name for _, adapters in others for adapter in adapters)
-        raise GradparityError(f"a process of its own is needed for {apart}: name one framework or mode at a time")
-    os.environ.update(variables)
+    enter(item.adapter for item in items)
     known = plugin.Plan(selection, ()).known
     holds = True
     for item in items:
@@ -210,8 +217,7 @@ def compare_(first: str, second: str) -> int:
 
     Exit codes: 0 interchangeable; 1 they differ somewhere; 2 the call was wrong, or they are different operations.
     """
-    for _, api in [*compare.offered(first).items(), *compare.offered(second).items()]:
-        os.environ.update(api.adapter.process)
+    enter(api.adapter for name in (first, second) for api in compare.offered(name).values())
     found = compare.compare(first, second)
     for comparison in found:
         for line in comparison.lines:
@@ -239,7 +245,7 @@ def portability_(op: tuple[str, ...], form: str) -> int:
 def snippet_(identity: str, seed: int) -> int:
     """Print a program of NumPy and one framework that shows the row IDENTITY (op/api/mode/device/dtype/case/check)."""
     item, case, name = catalogue.find(identity, seed)
-    os.environ.update(item.adapter.process)
+    enter([item.adapter])
     rows = check(item.op, item.implementation, item.adapter, item.dtype, item.direction, (case,), seed)
     row = next(row for row in rows if row.id == identity)
     print(snippet(item.op, item.implementation, item.adapter, case, row, seed))

@@ -74,9 +74,10 @@ def concerns(entry: KnownFailure, op: Op, implementation: Implementation) -> boo
 
 
 def classes(op: Op, implementation: Implementation, dtype: str) -> str:
-    """The widest class of the value, and of the gradient."""
+    """The widest class of the value, and of the gradient; - where no case is offered."""
     return " ".join(
-        max(implementation.precision_of(dtype, direction, case.name).cls for case in op.cases)
+        max((implementation.precision_of(dtype, direction, case.name).cls for case in op.cases
+             if not implementation.why_unsupported(dtype, direction, case.name)), default="-")
         for direction in COMPARED
     )  # fmt: skip
 

@@ -152,6 +152,12 @@ def gradparity(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
+def test_what_is_not_offered_has_no_class_of_precision() -> None:
+    absent = hinge("absent", 0.0, unsupported={"float16/*": "not in float16", "bfloat16/vjp/*": "no gradient"})
+    found = [portability.classes(HINGE, absent.implementation, dtype) for dtype in ("float16", "bfloat16")]
+    assert found == ["- -", "A -"]
+
+
 def test_a_star_marks_what_most_others_have_not() -> None:
     table = [portability.Line(name, {"kink": kink, "wrong": ""}, ()) for name, kink in zip("abc", "001", strict=True)]
     assert list(portability.marked(table)) == [["0", ""], ["0", ""], ["1*", ""]]
