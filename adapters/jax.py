@@ -258,7 +258,10 @@ IMPLEMENTATIONS = (
     Implementation("cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}),
     Implementation(
         "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+        precision={
+            "*float16/value/*": STEPWISE, "*float16/vjp/*classes-1000": Precision("C", finding=ADDS_16_BITS),
+            "*float16/vjp/*": Precision("B"),
+        },
     ),
     Implementation(
         "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient", conventions={"denominator": "weights"},

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from gradparity.adapter import Adapter, Implementation
-from gradparity.adapters.jax import PROCESS, SHOW, VJP_JIT, jit, value, value_and_vjp
+from gradparity.adapters.jax import ADDS_16_BITS, PROCESS, SHOW, VJP_JIT, jit, value, value_and_vjp
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 
@@ -44,6 +44,10 @@ def sigmoid_binary_cross_entropy(x: Any, t: Any, pos_weight: None, reduction: st
 
 
 NAN = float("nan")
+OF_LOG_SOFTMAX = {
+    "*float16/value/*": STEPWISE, "*float16/vjp/*classes-1000": Precision("C", finding=ADDS_16_BITS),
+    "*float16/vjp/*": Precision("B"),
+}  # fmt: skip
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -52,13 +56,11 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "soft_cross_entropy", "optax.softmax_cross_entropy", soft_cross_entropy, road="quotient",
-        conventions={"masked": NAN},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+        conventions={"masked": NAN}, precision=OF_LOG_SOFTMAX,
     ),
     Implementation(
         "soft_cross_entropy", "optax.safe_softmax_cross_entropy", safe_soft_cross_entropy, road="quotient",
-        conventions={"masked": 0.0},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+        conventions={"masked": 0.0}, precision=OF_LOG_SOFTMAX,
     ),
     Implementation(
         "hinge", "optax.hinge_loss", renames={"x": "predictor_outputs", "t": "targets"},
