@@ -9,7 +9,6 @@ from fnmatch import translate
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from typing import Any
 
 from gradparity.adapter import Adapter, Implementation, version_of
 from gradparity.cases import digest_of_inputs
@@ -121,10 +120,15 @@ class Item:
 def items(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
     """Every item that is selected and whose framework is installed, by framework and mode, so that a worker which
     takes neighbours imports few frameworks. Deterministic: xdist compares the lists of its workers."""
+    return [item for item in catalogued(selection, among) if item.adapter.installed]
+
+
+def catalogued(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
+    """Every item that is selected, whether its framework is installed or not."""
     found = [
         Item(OPS[implementation.op], implementation, adapter, dtype, direction, selection)
         for adapter in (adapters() if among is None else among)
-        if selection.takes("framework", adapter.framework) and adapter.installed
+        if selection.takes("framework", adapter.framework)
         and selection.takes("mode", adapter.mode) and selection.takes("device", adapter.device)
         for implementation in adapter.implementations
         if selection.takes("op", implementation.op)
@@ -169,14 +173,10 @@ def inputs(chosen: Iterable[Item], seed: int = 0) -> dict[str, str]:
 
 def find(identity: str, seed: int = 0) -> tuple[Item, Case, str]:
     """The item, case and check of a row. Raises GradparityError if there is no such row."""
-    selection = Selection(seed=seed)
-    parts = identity.split("/")
-    everything: Any = (Item(OPS[i.op], i, a, dtype, direction, selection)
-                       for a in adapters() for i in a.implementations if i.op == parts[0]
-                       for dtype in DTYPES for direction in DIRECTIONS)  # fmt: skip
-    for item in everything:
+    op, *_, check = identity.split("/")
+    for item in catalogued(Selection(op=(op,), seed=seed)) if op in OPS else ():
         if identity.startswith(item.prefix + "/"):
             for case in item.cases:
                 if identity in item.identities(case):
-                    return item, case, parts[-1]
+                    return item, case, check
     raise GradparityError(f"no row is called {identity!r}: op/api/mode/device/dtype/case/check, see gradparity list")

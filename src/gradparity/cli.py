@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from gradparity import accept as accepting
 from gradparity import (
+    bisection,
     catalogue,
     compare,
     gate_report,
@@ -23,9 +25,12 @@ from gradparity import (
     plugin,
     portability,
     probe,
+    releases,
     report,
+    repro,
     results,
     runner,
+    throwaway,
     toml,
 )
 from gradparity import gate as gating
@@ -250,6 +255,52 @@ def snippet_(identity: str, seed: int) -> int:
     row = next(row for row in rows if row.id == identity)
     print(snippet(item.op, item.implementation, item.adapter, case, row, seed))
     print(f"# {name}: {row.status}" + (f", {row.message}" if row.message else f", error {row.error:.3g} of the bound"))
+    return CONFORMING
+
+
+@cli.command(name="repro")
+@click.argument("run", metavar="RUN")
+@click.argument("identity", metavar="ROW")
+def repro_(run: str, identity: str) -> int:
+    """Print a bug report for one ROW (op/api/mode/device/dtype/case/check) of RUN: Markdown, with a program."""
+    place = repro.find(results.read(Path(run)), identity)
+    enter([place.item.adapter])
+    for line in repro.report(place):
+        print(line)
+    return CONFORMING
+
+
+@cli.command(name="bisect")
+@click.argument("package")
+@click.option("--good", required=True, metavar="VERSION", help="a release with which the rows pass")
+@click.option("--bad", required=True, metavar="VERSION", help="a release with which they do not")
+@click.option("--select", required=True, metavar="GLOB", help="the rows, by their identities")
+@click.option("--seed", type=int, default=0, metavar="N", help="the seed of the run")
+@click.option("--cache", default="", metavar="PATH", help="where environments and runs are kept")
+def bisect_(package: str, good: str, bad: str, select: str, seed: int, cache: str) -> int:
+    """Find the release of PACKAGE with which rows began to fail (or to pass, if the good one is newer).
+
+    Each release gets a virtual environment of its own, made with uv, or pip where there is no uv. The bug report goes
+    to stdout, all else to stderr. Exit codes: 0 found; 2 the call was wrong, or the ends do not differ.
+    """
+    wanted = releases.package(package)
+    passing, failing = releases.version(good), releases.version(bad)
+    if passing == failing:
+        raise GradparityError(f"--good and --bad are the same release, {good}")
+    selection = Selection(select=select, seed=seed)
+    names = [r for i in catalogue.catalogued(selection) if i.adapter.framework == wanted.framework for r in i.rows]
+    if not names:
+        raise GradparityError(f"nothing selected: no row of {wanted.framework} matches {select!r}, see gradparity list")
+    there = releases.between(wanted.name, min(passing, failing), max(passing, failing))
+    folder = Path(cache) if cache else throwaway.cache_folder()
+    say = partial(print, file=sys.stderr, flush=True)
+    say(f"{wanted.name} {there[0]} to {there[-1]}: {len(there)} releases, {len(names)} rows")
+    say(f"at most {bisection.environments_needed(len(there))} environments, kept in {folder}")
+    runs = bisection.Runs(wanted, throwaway.Environments(folder), select, seed)
+    found = bisection.bisect(there, passing, failing, runs.judge, say)
+    for line in bisection.answer(found, passing, failing):
+        say(line)
+    print(runs.report(found.after if passing < failing else found.before, found.rows[0]))
     return CONFORMING
 
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradparity.gate import BUCKETS, INCOMPLETE, NOTHING_REGRESSED, UNLIKE, Change, Gate
+from gradparity.markdown import code
 from gradparity.results import ENCODER, Run, to_json
 
 SHOWN = 12  # changes, and implementations, that the terminal shows
@@ -182,11 +183,6 @@ def lines_of(gate: Gate, names: tuple[str, str]) -> Iterator[tuple[str, str]]:
         yield "", f"\n### {TITLES[bucket]}\n\n| row | what changed |\n|---|---|"
         for change in changes:
             yield TITLES[bucket].lower(), f"| {code(change.id)} | {code(words_of(change, gate))} |"
-
-
-def code(words: str) -> str:
-    """A code span: nothing in it is markup, as long as nothing in it ends the span or the cell."""
-    return f"`{words.replace('`', chr(39)).replace('|', '¦')}`" if words.strip() else "-"
 
 
 # --- CI systems
