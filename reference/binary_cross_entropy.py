@@ -90,7 +90,7 @@ def every(*xs: float) -> Any:
 
     def arrays(draw: Draw) -> Arrays:
         x = np.concatenate([steps(draw, value) for value in xs])
-        x = np.where(x < 2.0**-126, 0, x)[x <= 1]  # but subnormal float16, which nobody reads as 0
+        x = np.where(x < 2.0**-126, x.dtype.type(0), x)[x <= 1]  # but subnormal float16, which nobody reads as 0
         return {"x": draw.quantised(np.repeat(x, 3)), "t": draw.quantised(np.tile([0.0, 1.0, 0.25], len(x)))}
 
     return arrays
