@@ -22,6 +22,7 @@ from gradparity.environment import processor
 from gradparity.op import FORMATS, Array, GradparityError, Result
 
 SIGMAS = 5
+MANY = 50  # expected misrounded results
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,25 @@ def allowed(samples: Sequence[tuple[int, int]]) -> float:
 
     Were the results independent, the deviation of a share p of n would be that of the binomial distribution,
     sqrt(p (1 - p) / n); p as estimated by (k + 1) / (N + 1) of all samples, so that it is not 0. The results of one row
-    of a softmax share their sum and move together: where the seeds vary more, it is that.
+    of a softmax share their sum and move together: where the seeds vary more, it is that. Small counts are not normally
+    distributed: at least as many are allowed as the binomial distribution itself gives with the same probability.
     """
     shares = [k / n for k, n in samples]
-    p = (sum(k for k, _ in samples) + 1) / (sum(n for _, n in samples) + 1)
-    binomial = math.sqrt(p * (1 - p) / min(n for _, n in samples))
-    return max(shares) + SIGMAS * max(binomial, statistics.stdev(shares) if len(shares) > 1 else 0.0)
+    p, fewest = (sum(k for k, _ in samples) + 1) / (sum(n for _, n in samples) + 1), min(n for _, n in samples)
+    binomial = math.sqrt(p * (1 - p) / fewest)
+    spread = SIGMAS * max(binomial, statistics.stdev(shares) if len(shares) > 1 else 0.0)
+    return max(max(shares) + spread, (quantile(fewest, p) + 0.5) / fewest)
+
+
+def quantile(n: int, p: float) -> int:
+    """The least k that a binomial count exceeds with no more than the probability of 5 standard deviations; 0 where so
+    many are expected that the normal distribution gives as much."""
+    if n * p > MANY:
+        return 0
+    tail, k = 1 - statistics.NormalDist().cdf(SIGMAS), 0
+    below = term = (1 - p) ** n
+    while 1 - below > tail and k < n:
+        k += 1
+        term *= (n - k + 1) / k * p / (1 - p)
+        below += term
+    return k

@@ -23,7 +23,7 @@ from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
 from gradparity.environment import processor
-from gradparity.misrounded import Baseline, allowed, misrounded, recorded, sample
+from gradparity.misrounded import Baseline, allowed, misrounded, quantile, recorded, sample
 from gradparity.mutants import MUTANTS
 from gradparity.mutants.pointwise import EXPS, FAMILY, sigmoid
 from gradparity.mutation import NUMPY, judged, right
@@ -55,12 +55,28 @@ def test_the_nearest_number_of_a_tie_is_even_and_what_rounds_to_infinity_is_not_
 
 
 def test_the_limit_is_the_largest_share_and_five_deviations() -> None:
-    independent = allowed([(10, 1000), (12, 1000)])
-    p = 23 / 2001
-    assert independent == pytest.approx(0.012 + 5 * math.sqrt(p * (1 - p) / 1000))
+    independent = allowed([(300, 1000), (320, 1000)])
+    p = 621 / 2001
+    assert independent == pytest.approx(0.32 + 5 * math.sqrt(p * (1 - p) / 1000))
     together = allowed([(0, 1000), (500, 1000)])
     assert together == pytest.approx(0.5 + 5 * math.sqrt(2) * 0.25)
-    assert 0 < allowed([(0, 1000)]) < 6 / 1000
+
+
+@pytest.mark.parametrize(("n", "p"), [(1000, 5e-5), (1000, 0.01), (64, 0.3), (5, 0.999), (7, 0.5)])
+def test_small_counts_are_allowed_by_the_binomial_distribution(n: int, p: float) -> None:
+    """0.05 expected of 1000: once in 200 samples there are two, which five deviations do not allow."""
+
+    def beyond(k: int) -> float:
+        return math.fsum(math.comb(n, j) * p**j * (1 - p) ** (n - j) for j in range(k + 1, n + 1))
+
+    k = quantile(n, p)
+    assert beyond(k) <= 2.8665e-7 + 1e-15
+    assert k == 0 or beyond(k - 1) > 2.8665e-7 - 1e-15
+
+
+def test_what_was_never_seen_is_allowed_a_few_times() -> None:
+    assert allowed([(0, 1000)] * 20) == 0.0035
+    assert quantile(100_000, 0.5) == 0
 
 
 # --- it bites
