@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import translate
@@ -28,7 +29,11 @@ def adapters() -> tuple[Adapter, ...]:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a run is about; an empty tuple means everything that is installed. `select` matches row identities."""
+    """What a run is about; an empty tuple means everything that is installed. `select` matches row identities.
+
+    shard: (i, n), one of n parts, by a hash of op/api/mode/device/dtype/direction, whatever else is selected: what one
+    compilation serves stays together, and a row is in the same part in every run of n.
+    """
 
     framework: tuple[str, ...] = ()
     mode: tuple[str, ...] = ()
@@ -37,6 +42,7 @@ class Selection:
     op: tuple[str, ...] = ()
     select: str = ""
     seed: int = 0
+    shard: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         """Raises GradparityError for a name that is not known or a framework that is not installed."""
@@ -58,6 +64,10 @@ class Selection:
 
     def takes(self, what: str, name: str) -> bool:
         return not getattr(self, what) or name in getattr(self, what)
+
+    def in_shard(self, item_id: str) -> bool:
+        i, n = self.shard
+        return zlib.crc32(item_id.encode()) % n == i
 
     @cached_property
     def pattern(self) -> re.Pattern[str] | None:
@@ -135,7 +145,8 @@ def catalogued(selection: Selection, among: Iterable[Adapter] | None = None) -> 
         for dtype in DTYPES if selection.takes("dtype", dtype)
         for direction in DIRECTIONS
     ]  # fmt: skip
-    return sorted((item for item in found if item.cases), key=lambda item: (item.adapter.name, item.id))
+    found = [item for item in found if selection.in_shard(item.id) and item.cases]
+    return sorted(found, key=lambda item: (item.adapter.name, item.id))
 
 
 def profiles(chosen: Iterable[Adapter]) -> list[tuple[dict[str, str], list[Adapter]]]:

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -119,12 +120,21 @@ def selection_of(options: dict[str, Any]) -> Selection:
     "-o", "--output", default="gradparity-run.jsonl", metavar="PATH", help="the result file (.jsonl, .jsonl.gz)"
 )
 @click.option("--known-failures", multiple=True, metavar="PATH", help="a TOML file of your own, beside the suite's")
-def run(workers: str, output: str, known_failures: tuple[str, ...], **options: Any) -> int:
+@click.option("--shard", default="1/1", metavar="I/N", help="one of N parts that make up the whole (see merge)")
+@click.option("--time-limit", type=click.FloatRange(0, min_open=True), default=plugin.TIME_LIMIT, metavar="SECONDS",
+              help="for all cases of one function, dtype and direction: what takes longer is an error")  # fmt: skip
+def run(
+    workers: str, output: str, known_failures: tuple[str, ...], shard: str, time_limit: float, **options: Any
+) -> int:  # fmt: skip
     """Check the frameworks that are installed, or those named, and write what was found to a file."""
-    selection = selection_of(options)
+    whole = selection_of(options)
     if workers != "auto" and not (workers.isdigit() and int(workers)):
         raise GradparityError(f"-n takes auto or a number of processes from 1, not {workers!r}")
-    items = selected(selection)
+    selected(whole)
+    selection = replace(whole, shard=plugin.shard_of(shard))
+    items = catalogue.items(selection)  # none, where the shard of a small run is empty
+    arguments = ["-n", workers, "--time-limit", str(time_limit)]
+    arguments += [f"--known-failures={Path(path).resolve()}" for path in known_failures]
     plugin.Plan(selection, tuple(map(Path, known_failures))).known  # noqa: B018  # a typo in them is found here
     planned = sum(len(item.rows) for item in items)
     console = Console(highlight=False, soft_wrap=False)
@@ -133,7 +143,7 @@ def run(workers: str, output: str, known_failures: tuple[str, ...], **options: A
         found = results.Run(plugin.header(selection, items))
         writer.line(found.header)
         codes = [
-            runner.one_process(variables, adapters, selection, workers, known_failures, writer, found, console)
+            runner.one_process(variables, adapters, selection, arguments, writer, found, console)
             for variables, adapters in catalogue.profiles(item.adapter for item in items)
         ]
         complete = len(found.rows) == planned and all(codes)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
+import math
 import os
+import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +34,7 @@ NAMES = {
     "op": "these operations only",
 }
 MEMORY_PER_WORKER = 1.5e9  # bytes: all three frameworks imported take 0.8 GB, the largest cases the rest
+TIME_LIMIT = 600.0  # seconds for one item; the slowest takes some 30
 TEST = "test_conforms"
 
 
@@ -83,8 +88,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--{name}", action="append", default=[], metavar="NAME", help=words)
     group.addoption("--select", default="", metavar="GLOB", help="rows only whose identity matches")
     group.addoption("--seed", type=int, default=0, metavar="N", help="draw other inputs")
+    group.addoption("--shard", default="1/1", metavar="I/N", help="one of N parts that make up the whole")
+    group.addoption("--time-limit", type=float, default=TIME_LIMIT, metavar="SECONDS",
+                    help="a worker that takes longer for one item ends itself: an error of reason timeout")  # fmt: skip
     group.addoption("--known-failures", action="append", default=[], metavar="PATH", help="a TOML file of your own")
     group.addoption("--run-file", default="", metavar="PATH", help="write the rows to this file (JSON Lines)")
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """(i - 1, n) of "i/n". Raises GradparityError for anything else."""
+    i, _, n = text.partition("/")
+    if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
+        raise GradparityError(f"--shard takes i/n, as 1/4 to 4/4, not {text!r}")
+    return int(i) - 1, int(n)
 
 
 def split(names: list[str]) -> tuple[str, ...]:
@@ -102,14 +118,14 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     try:
         names = {name: split(getattr(option, name)) for name in NAMES}
-        selection = Selection(**names, select=option.select, seed=option.seed)
+        selection = Selection(**names, select=option.select, seed=option.seed, shard=shard_of(option.shard))
         plan = Plan(selection, tuple(map(Path, option.known_failures)))
         config.stash[PLAN] = plan
         os.environ.update(plan.profile[0])
         if (any(names.values()) or option.select) and not plan.items:
             raise GradparityError("nothing selected: no row matches all of these options, see gradparity list")
         if not hasattr(config, "workerinput"):
-            config.pluginmanager.register(Recorder(plan, option.run_file), "gradparity-recorder")
+            config.pluginmanager.register(Recorder(plan, option.run_file, option.time_limit), "gradparity-recorder")
     except GradparityError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -133,11 +149,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
     """Judges an item, records its rows and fails the test if one of them is bad."""
-    plan = request.config.stash[PLAN]
+    plan, option = request.config.stash[PLAN], request.config.option
+    limit = option.time_limit if hasattr(request.config, "workerinput") else 0.0
 
     def judge(item: Item) -> None:
         before, start = dict(SECONDS), time.perf_counter()
-        rows = known_failures.judged(item.run(), plan.known)
+        with ended_after(limit):
+            rows = known_failures.judged(item.run(), plan.known)
         spent = {k: v - before.get(k, 0.0) for k, v in SECONDS.items()} | {"in all": time.perf_counter() - start}
         payload = {"rows": [results.to_json(row) for row in rows], "seconds": spent}
         request.node.user_properties.append(("gradparity", payload))
@@ -151,6 +169,17 @@ def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
     return judge
 
 
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """Ends this process, however it hangs, if what is inside takes longer; 0 is for ever."""
+    if seconds:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """-n auto: as many workers as there are cores, but no more than fit into the memory that is free."""
@@ -160,16 +189,20 @@ def pytest_xdist_auto_num_workers() -> int:
 class Recorder:
     """On the controller: collects rows from reports, which survive a worker that dies, and writes them."""
 
-    def __init__(self, plan: Plan, path: str) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, path: str, time_limit: float) -> None:
+        self.plan, self.time_limit = plan, time_limit
         self.counts: Counter[str] = Counter()
         self.seconds: dict[str, float] = defaultdict(float)
         self.judged: set[str] = set()
+        self.started: dict[str, float] = {}
         self.writer: results.Writer | None = None
         if path:
             self.writer = results.Writer(Path(path))
             self.writer.line(header(plan.selection, list(plan.items.values())))
             self.writer.flush()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.started[nodeid] = time.monotonic()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         item = self.item_of(report.nodeid)
@@ -181,9 +214,15 @@ class Recorder:
                 self.seconds[what] += spent
             self.take(item, [results.from_json(row) for row in payload["rows"]])
         elif report.failed:
-            reason = "crash" if report.when not in ("setup", "call", "teardown") else "exception"
-            last_line = (report.longreprtext.strip().splitlines() or ["no report"])[-1]
-            self.take(item, item.unjudged(reason, last_line))
+            self.take(item, item.unjudged(*self.why(report)))
+
+    def why(self, report: pytest.TestReport) -> tuple[str, str]:
+        """The reason that there are no rows, and what there is to say of it."""
+        if report.when in ("setup", "call", "teardown"):
+            return "exception", (report.longreprtext.strip().splitlines() or ["no report"])[-1]
+        if 0 < self.time_limit <= time.monotonic() - self.started.get(report.nodeid, math.inf):
+            return "timeout", f"took more than {self.time_limit:g} s (--time-limit), and its worker ended itself"
+        return "crash", report.longreprtext.strip().splitlines()[-1]
 
     def item_of(self, nodeid: str) -> Item | None:
         _, _, rest = nodeid.partition(f"::{TEST}[")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -23,15 +23,15 @@ PLAIN_EVERY = 10.0  # seconds between lines of progress where there is no termin
 
 
 def one_process(
-    variables: dict[str, str], adapters: list[Adapter], selection: Selection, workers: str,
-    known_failures: tuple[str, ...], writer: results.Writer, found: results.Run, console: Console,
+    variables: dict[str, str], adapters: list[Adapter], selection: Selection, options: Sequence[str],
+    writer: results.Writer, found: results.Run, console: Console,
 ) -> bool:  # fmt: skip
     """Runs pytest with one set of environment variables, and takes its rows as they come. True if it ended well."""
     with tempfile.TemporaryDirectory() as folder:
         part, log = Path(folder, "rows.jsonl"), Path(folder, "pytest.log")
         config = Path(folder, "pytest.ini")
         config.write_text("[pytest]\naddopts =\n", encoding="utf-8")
-        command = pytest_command(adapters, selection, workers, known_failures, config, part)
+        command = pytest_command(adapters, selection, options, config, part)
         environment = os.environ | variables | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
         with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
@@ -51,18 +51,17 @@ def one_process(
 
 
 def pytest_command(
-    adapters: list[Adapter], selection: Selection, workers: str, known_failures: tuple[str, ...],
-    config: Path, part: Path,
+    adapters: list[Adapter], selection: Selection, options: Sequence[str], config: Path, part: Path
 ) -> list[str]:  # fmt: skip
-    """The suite as pytest runs it: its own configuration, and no plugin but xdist."""
+    """The suite as pytest runs it, with further options: its own configuration, and no plugin but xdist."""
     command = [sys.executable, "-m", "pytest", "-p", "gradparity.plugin", "-p", "xdist", "-p", "no:cacheprovider",
                "-c", str(config), "--rootdir", str(config.parent), "--pyargs", "gradparity.tests.test_conformance",
-               "-q", "-n", workers, "--dist", "worksteal", "--max-worker-restart", MANY, "--run-file", str(part),
-               "--seed", str(selection.seed), "--select", selection.select]  # fmt: skip
+               "-q", *options, "--dist", "worksteal", "--max-worker-restart", MANY, "--run-file", str(part),
+               "--seed", str(selection.seed), "--select", selection.select,
+               "--shard", f"{selection.shard[0] + 1}/{selection.shard[1]}"]  # fmt: skip
     for name in ("framework", "mode", "device"):
         command += [f"--{name}={value}" for value in sorted({getattr(a, name) for a in adapters})]
-    command += [f"--{name}={value}" for name in ("dtype", "op") for value in getattr(selection, name)]
-    return command + [f"--known-failures={Path(path).resolve()}" for path in known_failures]
+    return command + [f"--{name}={value}" for name in ("dtype", "op") for value in getattr(selection, name)]
 
 
 def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:

@@ -326,6 +326,9 @@ WRONG = {
     "mode": (["run", "--mode", "jitt"], "did you mean jit?"),
     "dtype": (["run", "--dtype", "float8"], "unknown dtype 'float8'"),
     "nothing": (["run", "--select", "nothing/*"], "nothing selected"),
+    "shard": (["run", "--shard", "5/4"], "--shard takes i/n, as 1/4 to 4/4, not '5/4'"),
+    "no shard": (["run", "--shard", "half"], "--shard takes i/n, as 1/4 to 4/4, not 'half'"),
+    "time": (["run", "--time-limit", "0"], "'--time-limit'"),
     "combination": (["run", "--framework", "numpy", "--mode", "jit"], "nothing selected"),
     "workers": (["run", "-n", "many"], "not 'many'"),
     "unwritable": (["run", "--framework", "numpy", "-o", "/no/such/folder/x.jsonl"], "cannot write"),
@@ -381,20 +384,23 @@ from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS as NUMPY
 
 def raises(x): raise RuntimeError("this framework is broken")
-def dies(x): os._exit(3)
+def dies(x): os.kill(os.getpid(), 9)
+def hangs(x): __import__("time").sleep(1e6)
 def wrong(x): return 1 - 1 / (1 + __import__("numpy").exp(-x))
 
 def own(name, fn, framework):
     implementation = Implementation("sigmoid", "broken." + name, fn, vjp=lambda g, y, x: {"x": g * y * (1 - y)})
     return replace(NUMPY[0], framework=framework, implementations=(implementation,), module="broken", baseline=None)
 
-ADAPTERS = (own("raises", raises, "raising"), own("dies", dies, "dying"), own("wrong", wrong, "lying"))
+ADAPTERS = (own("raises", raises, "raising"), own("dies", dies, "dying"), own("wrong", wrong, "lying"),
+            own("hangs", hangs, "hanging"))
 """
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
-    """Three frameworks of a third party, installed beside ours: one raises, one kills its process, one is wrong."""
+    """Frameworks of a third party, installed beside ours: one raises, one's process is killed, one is wrong, one
+    hangs."""
     (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
     metadata = tmp_path / "broken-1.0.dist-info"
     metadata.mkdir()
@@ -429,6 +435,40 @@ def test_a_framework_that_raises_dies_or_lies_is_a_row_and_the_rest_goes_on(
     assert {status for status, _ in seen["numpy"]} == {"pass", "unsupported"}
     assert "NOT CONFORMING" in shown
     assert {r.exception for r in judged if r.framework == "raising"} == {"RuntimeError"}
+
+
+def test_what_hangs_is_an_error_of_reason_timeout(tmp_path: Path, broken: dict[str, str]) -> None:
+    words = ("--framework=hanging", "--dtype=float32", "--select=*/value", "--time-limit=3")
+    code, run, _ = broken_run(tmp_path, broken, *words)
+    assert code == 1
+    assert run.complete
+    assert {(row.status, row.reason) for row in run.rows} == {("error", "timeout")}
+    assert "took more than 3 s (--time-limit), and its worker ended itself" in run.rows[0].message
+
+
+def test_shards_are_parts_of_the_whole() -> None:
+    """Disjoint, complete, the same whatever else is selected, and merged they are the run; one may be empty."""
+    whole = {row for item in catalogue.items(Selection()) for row in item.rows}
+    parts = [{r for i in catalogue.items(Selection(shard=(k, 3))) for r in i.rows} for k in range(3)]
+    assert sorted(row for part in parts for row in part) == sorted(whole)
+    assert min(map(len, parts)) > len(whole) / 4
+    some = {row for item in catalogue.items(Selection(op=("hinge",), shard=(1, 3))) for row in item.rows}
+    assert some == {row for row in parts[1] if row.startswith("hinge/")}
+
+
+def test_merged_shards_are_the_run_and_an_empty_one_is_complete(tmp_path: Path) -> None:
+    words = ["run", "--framework", "numpy", "--op", "cross_entropy", "--dtype", "float32", "-n", "1"]
+    paths = [str(tmp_path / f"{k}.jsonl") for k in range(9)]
+    assert gradparity_command(*words, "-o", paths[0]).returncode == 0
+    for k in range(1, 9):
+        assert gradparity_command(*words, "--shard", f"{k}/8", "-o", paths[k]).returncode == 0
+    assert gradparity_command("merge", *paths[1:], "-o", str(tmp_path / "all.jsonl")).returncode == 0
+    parts = [results.read(Path(path)) for path in paths]
+    assert all(part.complete for part in parts)
+    assert min(len(part.rows) for part in parts) == 0
+    merged = results.read(tmp_path / "all.jsonl")
+    assert merged.complete
+    assert sorted(row.id for row in merged.rows) == sorted(row.id for row in parts[0].rows)
 
 
 def test_a_known_failures_file_of_ones_own(tmp_path: Path, broken: dict[str, str]) -> None:
