@@ -9,7 +9,7 @@ from typing import Any
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, GradparityError
+from gradparity.op import Array, Arrays, GradparityError, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -236,6 +236,9 @@ INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": True}
 
+TWO_READINGS = "-1 is the last class where its score is read, and none in jax.nn.one_hot: it is the loss of no label"
+EDGES = {"bad_label": "wraps", "label_dtype": "accepted", "label_shape": Raises("ValueError")}
+
 IMPLEMENTATIONS = (
     Implementation(
         "softmax", "jax.nn.softmax",
@@ -255,7 +258,9 @@ IMPLEMENTATIONS = (
     Implementation(
         "logsumexp", "jax.nn.logsumexp", renames={"x": "a"}, road="quotient", precision={"*float16/*": STEPWISE}
     ),
-    Implementation("cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}),
+    Implementation(
+        "cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}, edges=EDGES
+    ),
     Implementation(
         "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},
         precision={
@@ -268,6 +273,7 @@ IMPLEMENTATIONS = (
         precision={
             "*float16/value/*smoothed*": Precision("B"), "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B"),
         },
+        edges=EDGES,
     ),
     Implementation("sigmoid", "jax.nn.sigmoid", precision={"*float16/*": STEPWISE}),
     Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output", precision={"*float16/*": STEPWISE}),
@@ -295,6 +301,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions=OF_PROBABILITIES,
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+        edges=EDGES,
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, road="quotient", conventions={"penalty": 1.0},
@@ -303,6 +310,8 @@ IMPLEMENTATIONS = (
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="in-the-maximum",
         conventions={"kink": "tie", "tie": "split", "nan_margin": NAN}, precision={"*float16/*": STEPWISE},
+        edges=EDGES | {"label_shape": {"*/labels-too-few": Raises("TypeError"), "*": Raises("ValueError")}},
+        unsupported={"*/label-minus-1": TWO_READINGS},
     ),
     Implementation(
         "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.5, "nan_margin": 0.0},
@@ -318,6 +327,7 @@ IMPLEMENTATIONS = (
         precision={
             "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS),
         },
+        edges=EDGES,
     ),
 )  # fmt: skip
 

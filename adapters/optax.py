@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gradparity.adapter import Adapter, Implementation
-from gradparity.adapters.jax import ADDS_16_BITS, PROCESS, SHOW, VJP_JIT, jit, value, value_and_vjp
+from gradparity.adapters.jax import ADDS_16_BITS, EDGES, PROCESS, SHOW, VJP_JIT, jit, value, value_and_vjp
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 
@@ -53,6 +54,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "cross_entropy", "optax.softmax_cross_entropy_with_integer_labels", cross_entropy, road="unshifted",
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+        edges=EDGES,
     ),
     Implementation(
         "soft_cross_entropy", "optax.softmax_cross_entropy", soft_cross_entropy, road="quotient",
@@ -73,16 +75,19 @@ IMPLEMENTATIONS = (
     ),
 )  # fmt: skip
 
+KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
+BASELINE = recorded(__file__)
 IMPORTED = SHOW | {"import": f"import optax; {SHOW['import']}"}
 
 ADAPTERS = (
     Adapter(
         "optax", "eager", "optax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=IMPORTED, process=PROCESS, default=True, baseline=recorded(__file__), companions=("jax", "jaxlib"),
+        show=IMPORTED, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jax", "jaxlib"),
     ),
     Adapter(
         "optax", "jit", "optax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=IMPORTED | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, baseline=recorded(__file__),
-        companions=("jax", "jaxlib"),
+        show=IMPORTED | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, known_failures=KNOWN_FAILURES,
+        baseline=BASELINE, companions=("jax", "jaxlib"),
     ),
 )  # fmt: skip

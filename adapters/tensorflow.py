@@ -9,7 +9,7 @@ from typing import Any
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays
+from gradparity.op import Array, Arrays, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -87,7 +87,7 @@ def weighted_cross_entropy(
 ) -> Any:  # fmt: skip
     import tensorflow as tf
 
-    counts = tf.not_equal(t, ignore_index)
+    counts = tf.not_equal(tf.cast(t, tf.int64), ignore_index)  # unsigned labels are never below 0
     t = tf.where(counts, t, 0)
     loss = tf.gather(weight, t) * tf.nn.sparse_softmax_cross_entropy_with_logits(labels=t, logits=x)
     if label_smoothing:
@@ -255,6 +255,27 @@ INF = float("inf")
 CLIPPED = {"floor": 1e-7, "ceiling": 1 - 1e-7}
 OF_PROBABILITIES = {"normalised": True, **CLIPPED, "every_log": True}
 
+OUT_OF_RANGE = Raises("InvalidArgumentError")
+NO_KERNEL = {"eager/*": Raises("InvalidArgumentError"), "*": Raises("TypeError")}
+EDGES = {
+    "bad_label": OUT_OF_RANGE, "label_dtype": {"*/label-int32": "accepted", **NO_KERNEL},
+    "label_shape": Raises("ValueError"),
+}  # fmt: skip
+KERAS_EDGES = {
+    "bad_label": OUT_OF_RANGE, "label_dtype": "accepted",
+    "label_shape": {"*/labels-2d": "accepted", "*": Raises("ValueError")},
+}  # fmt: skip
+# a column of labels is said to be taken for a row of them, and is not: known failures
+GATHER_EDGES = EDGES | {
+    "label_shape": {"*/labels-2d": "accepted", "eager/*": Raises("InvalidArgumentError"), "*": Raises("ValueError")}
+}
+NLL_EDGES = EDGES | {
+    "label_dtype": {"*/label-int32": "accepted", "*/label-int16": "accepted", **NO_KERNEL},
+    "label_shape": {
+        "*/value/labels-2d": "accepted", "function/*/vjp/*": Raises("ValueError"), "*": Raises("InvalidArgumentError"),
+    },
+}  # fmt: skip
+
 IMPLEMENTATIONS = (
     Implementation(
         "softmax", "tf.nn.softmax", renames={"x": "logits"},
@@ -282,6 +303,7 @@ IMPLEMENTATIONS = (
             "float16/value/*": Precision("A"),
             "float16/vjp/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
         },
+        edges=EDGES,
     ),
     Implementation(
         "soft_cross_entropy", "tf.nn.softmax_cross_entropy_with_logits", soft_cross_entropy,
@@ -300,6 +322,7 @@ IMPLEMENTATIONS = (
             "float16/value/*": STEPWISE, "bfloat16/value/*": Precision("B", finding=BF16_LOSS),
             "*float16/vjp/*": Precision("B"),
         },
+        edges=EDGES,
     ),
     Implementation(
         "sigmoid", "tf.sigmoid",
@@ -340,6 +363,7 @@ IMPLEMENTATIONS = (
             **F16_REDUCED, "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
             "float32/vjp/*": RECIPROCAL,
         },
+        edges=KERAS_EDGES,
     ),
     Implementation(
         "binary_cross_entropy", "tf.keras.losses.binary_crossentropy", binary_crossentropy, road="complement",
@@ -358,6 +382,7 @@ IMPLEMENTATIONS = (
         "negative_log_likelihood", fn=negative_log_likelihood,
         conventions={"normalised": False, "floor": -INF, "ceiling": INF, "every_log": False},
         precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+        edges=NLL_EDGES,
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 0.5},
@@ -366,6 +391,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="from-the-margin",
         conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
+        edges=GATHER_EDGES,
     ),
     Implementation(
         "hinge_embedding", fn=hinge_embedding, conventions={"kink": 0.0, "nan_margin": 0.0},
@@ -387,6 +413,7 @@ IMPLEMENTATIONS = (
         "multiclass_hinge", fn=multiclass_hinge, road="from-the-margin",
         conventions={"kink": 1.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "one"},
         precision={"float16/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE},
+        edges=GATHER_EDGES,
     ),
 )  # fmt: skip
 

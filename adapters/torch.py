@@ -14,7 +14,7 @@ from typing import Any
 from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays
+from gradparity.op import Array, Arrays, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -159,6 +159,16 @@ INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
 
+REFUSED = Raises("RuntimeError")
+NLL_EDGES = {
+    "bad_label": {"*/label-minus-100": "ignored", "*": Raises("IndexError")},
+    "label_dtype": {"*/label-uint8": "accepted", "*": REFUSED},
+    "label_shape": {"*/labels-too-few": Raises("ValueError"), "*": REFUSED},
+}
+GATHER_EDGES = {
+    "bad_label": REFUSED, "label_dtype": {"*/label-int32": "accepted", "*": REFUSED}, "label_shape": REFUSED,
+}  # fmt: skip
+
 IMPLEMENTATIONS = (
     Implementation(
         "softmax", "torch.nn.functional.softmax", renames={"x": "input", "axis": "dim"},
@@ -177,6 +187,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
         precision={"*float16/value/*": Precision("B"), "*float16/vjp/*": STEPWISE},
+        edges=NLL_EDGES,
     ),
     Implementation(
         "soft_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
@@ -192,6 +203,7 @@ IMPLEMENTATIONS = (
             "*float16/value/mean-*": Precision("C", sharp=True, finding=NLL_SUMS),
             "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B"),
         },
+        edges=NLL_EDGES | {"bad_label": Raises("IndexError")},
     ),
     Implementation(
         "sigmoid", "torch.sigmoid", renames={"x": "input"},
@@ -222,6 +234,7 @@ IMPLEMENTATIONS = (
             "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
             "*float16/*": FUSED,
         },
+        edges=NLL_EDGES,
     ),
     Implementation(
         "binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", renames={"x": "input", "t": "target"},
@@ -237,6 +250,7 @@ IMPLEMENTATIONS = (
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
         conventions={**OF_PROBABILITIES, "every_log": False},
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+        edges=GATHER_EDGES,
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0}, precision={"*float16/*": STEPWISE},
@@ -245,16 +259,19 @@ IMPLEMENTATIONS = (
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},
         road="from-the-margin", conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "classes"},
         unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+        edges={"bad_label": REFUSED, "label_dtype": REFUSED, "label_shape": REFUSED},
     ),
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge,
         conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
         precision={"*float16/*": STEPWISE},
+        edges=GATHER_EDGES,
     ),
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge_max,
         conventions={"kink": 1.0, "tie": "first", "nan_margin": 0.0},
         precision={"*float16/*": STEPWISE},
+        edges=GATHER_EDGES,
     ),
     Implementation(
         "hinge_embedding", "torch.nn.functional.hinge_embedding_loss", renames={"x": "input", "t": "target"},
@@ -270,6 +287,7 @@ IMPLEMENTATIONS = (
         "multiclass_hinge", fn=multiclass_hinge,
         conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
         precision={"*float16/*": STEPWISE},
+        edges=GATHER_EDGES,
     ),
 )  # fmt: skip
 

@@ -23,9 +23,10 @@ from gradparity.reference import (
     squared_hinge,
     weighted_cross_entropy,
 )
+from gradparity.reference.edges import with_edges
 
 OPS: dict[str, Op] = {
-    module.OP.name: module.OP
+    module.OP.name: with_edges(module.OP)
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,

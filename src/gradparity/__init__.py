@@ -7,6 +7,6 @@ No framework is imported by importing this.
 """
 
 from gradparity.conform import assert_conforms, check_function, explain
-from gradparity.op import GradparityError, Result
+from gradparity.op import GradparityError, Raises, Result
 
-__all__ = ["GradparityError", "Result", "assert_conforms", "check_function", "explain"]
+__all__ = ["GradparityError", "Raises", "Result", "assert_conforms", "check_function", "explain"]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from gradparity.arithmetic import Precision
 from gradparity.misrounded import Baseline
-from gradparity.op import COMPARED, Array, Arrays, Case, GradparityError, Op, nearest, outputs
+from gradparity.op import COMPARED, Array, Arrays, Case, Convention, GradparityError, Op, Raises, nearest, outputs
 
 Fn = Callable[..., Any]
 T = TypeVar("T")
@@ -37,6 +37,8 @@ class Implementation:
     precision: "dtype/direction/case" glob -> Precision; what no glob matches is class A, loose
     vjp: its gradient, where the framework has no autograd: vjp(g, y, **arrays, **params) -> {argument: gradient}
     unsupported: "dtype/direction/case" glob -> why there is nothing to check
+    edges: for each of the operation's edges what it does there: a value, or "mode/dtype/direction/case" glob -> value;
+        Raises(type) is one. What is not declared is not checked
     """
 
     op: str
@@ -48,6 +50,7 @@ class Implementation:
     precision: Mapping[str, Precision] = field(default_factory=dict)
     vjp: Fn | None = None
     unsupported: Mapping[str, str] = field(default_factory=dict)
+    edges: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.api and self.fn is not None:
@@ -73,14 +76,33 @@ class Implementation:
         return first_match(self.unsupported, f"{dtype}/{direction}/{case}", "")
 
     def declared(self, op: Op) -> dict[str, Any]:
-        """A value for each of the operation's conventions."""
-        if unknown := set(self.conventions) - set(op.conventions):
-            raise GradparityError(nearest(min(unknown), sorted(op.conventions), f"convention of {op.name}"))
-        for name, value in self.conventions.items():
-            if not any(value == v or (value != value and v != v) for v in op.conventions[name].values):
-                valid = ", ".join(map(str, op.conventions[name].values))
-                raise GradparityError(f"{self.api} declares {name}={value!r}; it can be {valid}")
+        """A value for each of the operation's conventions, and for the edge that it was settled at."""
+        must_be_known(op, self.api, self.conventions, {**op.conventions, **op.edges})
+        must_be_known(op, self.api, dict.fromkeys(self.edges), op.edges)
         return {name: c.default for name, c in op.conventions.items()} | dict(self.conventions)
+
+    def due(self, op: Op, case: Case, place: str) -> Any:
+        """What it declares for the edge that this case is at: a value, Raises, or None if nothing. place:
+        mode/dtype/direction"""
+        value = self.edges.get(case.edge)
+        found = first_match(value, f"{place}/{case.name}", None) if isinstance(value, Mapping) else value
+        if found is not None and not isinstance(found, Raises):
+            must_be_known(op, self.api, {case.edge: found}, op.edges)
+        return found
+
+    def settled(self, edge: str, value: Any) -> Implementation:
+        """As it is at that edge."""
+        return replace(self, conventions={**self.conventions, edge: value}) if edge else self
+
+
+def must_be_known(op: Op, api: str, values: Mapping[str, Any], conventions: Mapping[str, Convention]) -> None:
+    """Raises GradparityError for a convention that the operation does not have, or a value that it cannot take."""
+    for name, value in values.items():
+        if name not in conventions:
+            raise GradparityError(nearest(name, sorted(conventions), f"convention of {op.name}"))
+        if value is not None and not any(value == v or (value != value and v != v) for v in conventions[name].values):
+            valid = ", ".join(map(str, conventions[name].values))
+            raise GradparityError(f"{api} declares {name}={value!r}; it can be {valid}")
 
 
 def first_match(table: Mapping[str, T], name: str, default: T) -> T:

@@ -159,7 +159,7 @@ def digest_of_inputs(op: Op, dtype: str, seed: int) -> str:
     """Of all of its cases: sixteen hexadecimal digits. Inputs depend on nothing but their names and the seed, so it
     is the same everywhere. (A cotangent is drawn from the name of its case, as the arrays are.)"""
     digest = hashlib.sha256()
-    for case in op.cases:
+    for case in op.every_case(dtype):
         digest.update(repr((case.name, sorted(case.params.items()), case.layout, case.cotangents)).encode())
         for name, array in case.arrays(Draw(f"{op.name}/{case.name}", dtype, seed)).items():
             digest.update(f"{name}{array.dtype}{array.shape}".encode() + array.tobytes())

@@ -27,6 +27,16 @@ def adapters() -> tuple[Adapter, ...]:
     return tuple(adapter for point in points for adapter in point.load())
 
 
+def adapter_of(framework: str, mode: str, device: str) -> Adapter:
+    """The adapter of this framework, mode and device; the framework's default mode if none is named."""
+    own = [a for a in adapters() if a.framework == framework]
+    for adapter in own:
+        if adapter.device == device and (adapter.mode == mode or (adapter.default and not mode)):
+            return adapter
+    valid = sorted({f"{a.mode} on {a.device}" for a in own})
+    raise GradparityError(nearest(f"{mode or 'eager'} on {device}", valid, f"mode of {framework}"))
+
+
 @dataclass(frozen=True)
 class Selection:
     """What a run is about; an empty tuple means everything that is installed. `select` matches row identities.
@@ -104,7 +114,7 @@ class Item:
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        return tuple(case for case in self.op.cases if self.identities(case))
+        return tuple(case for case in self.op.every_case(self.dtype) if self.identities(case))
 
     @cached_property
     def rows(self) -> list[str]:

@@ -7,7 +7,7 @@ import time
 import traceback
 import warnings
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from gradparity.op import (
     GradparityError,
     Invariant,
     Op,
+    Raises,
     Result,
     Road,
     is_float,
@@ -54,7 +55,7 @@ def check(
     seed: int = 0,
     explained: bool = True,
 ) -> list[Result]:
-    """Every case of the operation, in one direction: evaluated in bulk, judged one by one.
+    """Every case of the operation but its edges, or these, in one direction: evaluated in bulk, judged one by one.
 
     Each case gives a Result for each check of the direction, whatever happens: an exception becomes one too. What a
     violated bound is made of costs a dozen references; explained=False leaves that out of the message.
@@ -126,7 +127,7 @@ def timed(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One call of check."""
+    """One call of check. raises: the exception that is due in its cases, "" where a result is."""
 
     op: Op
     implementation: Implementation
@@ -136,6 +137,7 @@ class Run:
     seed: int
     row: Result
     explained: bool = True
+    raises: str = ""
 
     @property
     def checks(self) -> list[str]:
@@ -149,13 +151,34 @@ class Run:
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
         rows = [result for case in cases for result in self.unsupported(case)]
         absent = {result.case for result in rows}
-        for uniform, members in self.implementation.by_precision(
-            self.dtype, (c for c in cases if c.name not in absent)
-        ):
-            run = replace(self, implementation=uniform)
-            for group in grouped(self.op, self.dtype, members, self.seed, self.direction):
-                rows += run.judged(group)
+        for settled, at in self.by_edge(case for case in cases if case.name not in absent):
+            for uniform, members in settled.implementation.by_precision(self.dtype, at):
+                run = replace(settled, implementation=uniform)
+                for group in grouped(self.op, self.dtype, members, self.seed, self.direction):
+                    rows += run.judged(group)
         return rows
+
+    def due(self, case: Case) -> Any:
+        """What the implementation declares for the edge that this case is at."""
+        return self.implementation.due(self.op, case, f"{self.adapter.mode}/{self.dtype}/{self.direction}")
+
+    def by_edge(self, cases: Iterable[Case]) -> Iterator[tuple[Run, tuple[Case, ...]]]:
+        """The cases for which the same is declared, and the run as it is for them: alone where an exception is due."""
+        piles: dict[Any, list[Case]] = {}
+        for case in cases:
+            due = self.due(case)
+            piles.setdefault((case.edge, repr(due), isinstance(due, Raises) and case.name), []).append(case)
+        for members in piles.values():
+            yield self.settled(members[0].edge, self.due(members[0])), tuple(members)
+
+    def settled(self, edge: str, due: Any) -> Run:
+        """The run as it is at that edge."""
+        if isinstance(due, Raises):
+            return replace(self, raises=due.exception, row=replace(self.row, conventions=f"{edge}={due}"))
+        implementation = self.implementation.settled(edge, due)
+        return replace(
+            self, implementation=implementation, row=replace(self.row, conventions=stated(self.op, implementation))
+        )
 
     def unsupported(self, case: Case) -> Iterator[Result]:
         reason = self.why_unsupported(case)
@@ -164,6 +187,8 @@ class Run:
                 yield replace(self.row, case=case.name, check=name, status="unsupported", reason=reason)
 
     def why_unsupported(self, case: Case) -> str:
+        if case.edge and self.due(case) is None:
+            return f"what it does here is not declared: {case.edge}"
         return self.implementation.why_unsupported(self.dtype, self.direction, case.name)
 
     def counted(self, checks: Sequence[str], case: Case, cotangent: str = "") -> list[str]:
@@ -172,7 +197,7 @@ class Run:
 
     def judged(self, group: Group) -> Iterator[Result]:
         with timed("reference"):
-            want = self.expected(group)
+            want = {} if self.raises else self.expected(group)
         before = SECONDS["framework"]
         try:
             with timed("framework"), warnings.catch_warnings():
@@ -189,7 +214,8 @@ class Run:
             return
         share = (SECONDS["framework"] - before) / (len(self.checks) * len(group.cases))
         for name in self.checks:
-            yield from self.compared(group, name, got.get(name), want[name], seconds=float(f"{share:.2g}"))
+            compared = self.not_raised if self.raises else self.compared
+            yield from compared(group, name, got.get(name), want.get(name), seconds=float(f"{share:.2g}"))
 
     def expected(self, group: Group, silent: str = "") -> dict[str, Tracked]:
         """Truth and bound, by the name of the check."""
@@ -220,9 +246,24 @@ class Run:
         words = "raised " + " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
         for k, case in enumerate(group.cases):
             for name in self.checks + self.counted(self.checks, case, group.cotangent):
-                yield self.row_of(
-                    group, name, k, status="error", reason="exception", exception=kind, message=words
-                )  # fmt: skip
+                yield self.row_of(group, name, k, **self.verdict_of(kind, words, case))
+
+    def verdict_of(self, kind: str, words: str, case: Case) -> dict[str, Any]:
+        """What there is to say of an exception: as declared, or not what is declared for an edge, or no result."""
+        seen = {"exception": kind} | ({"got": kind, "want": self.raises} if self.raises else {})
+        if kind == self.raises:
+            return seen | {"status": "pass", "error": 0.0, "ulp": 0.0}
+        if case.edge:
+            words += f"; declared {self.row.conventions}"
+            return seen | {"status": "fail", "reason": "convention", "message": words}
+        return seen | {"status": "error", "reason": "exception", "message": words}
+
+    def not_raised(self, group: Group, name: str, got: Any, _: None, **seen: Any) -> Iterator[Result]:
+        words = f"gave {described(got)}; declared {self.row.conventions}"
+        for k in range(len(group.cases)):
+            yield self.row_of(
+                group, name, k, status="fail", reason="convention", want=self.raises, message=words, **seen
+            )  # fmt: skip
 
     def compared(self, group: Group, name: str, got: Any, want: Tracked, **seen: Any) -> Iterator[Result]:
         form = FORMATS[self.dtype]
@@ -598,6 +639,16 @@ def sound(y: Tracked, op: Op) -> Tracked:
 def digest(data: bytes) -> str:
     """Sixteen hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+MOST_SHOWN = 6
+
+
+def described(got: Any) -> str:
+    """A result in a few words."""
+    a = np.asarray(got)
+    shown = ", ".join(str(v) for v in a.reshape(-1)[:MOST_SHOWN].tolist())
+    return f"[{shown}{', ...' * (a.size > MOST_SHOWN)}] of shape {a.shape}, {a.dtype}"
 
 
 def wrong_kind(got: Any, want: Array, kind: np.dtype[Any]) -> tuple[str, str] | None:

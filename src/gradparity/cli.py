@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -171,9 +172,11 @@ def list_(what: str, **options: Any) -> int:
 
 def ops_lines(selection: Selection) -> Iterator[str]:
     for op in chosen_ops(selection):
-        yield f"{op.name}({', '.join(arguments(op))})  {len(op.cases)} cases"
+        yield f"{op.name}({', '.join(arguments(op))})  {len(op.cases) + len(op.edge_cases)} cases"
         for name, convention in op.conventions.items():
             yield f"    {name}: {', '.join(map(str, convention.values))}: {convention.meaning}"
+        for name, edge in op.edges.items():
+            yield f"    {name}: {', '.join(edge.values)}, raises: {edge.meaning}"
         for adapter in catalogue.adapters():
             if selection.takes("framework", adapter.framework) and selection.takes("mode", adapter.mode):
                 absent = "" if adapter.installed else "  (not installed)"
@@ -188,15 +191,15 @@ def chosen_ops(selection: Selection) -> list[Op]:
 
 def arguments(op: Op) -> list[str]:
     """The arguments that a function of one's own is called with."""
-    code = op.forward.__code__
-    return [name for name in code.co_varnames[: code.co_argcount] if name not in op.conventions]
+    return [name for name in inspect.signature(op.forward).parameters if name not in op.conventions]
 
 
 def cases_lines(selection: Selection) -> Iterator[str]:
     for op in chosen_ops(selection):
         yield op.name
-        for case in op.cases:
+        for case in (*op.cases, *op.edge_cases):
             words = [f"{k}={v}" for k, v in case.params.items()]
+            words += [case.edge] if case.edge else []
             words += [case.layout] if case.layout != "contiguous" else []
             yield f"  {case.name:28} {', '.join(words)}"
 

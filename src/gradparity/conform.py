@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
-from gradparity.adapter import Adapter, Implementation
+from gradparity.adapter import Implementation
 from gradparity.arithmetic import Precision
-from gradparity.catalogue import Item, Selection, adapters, find
+from gradparity.catalogue import Item, Selection, adapter_of, find
 from gradparity.check import contributions, road_of
 from gradparity.op import DIRECTIONS, GradparityError, Result, nearest, worst_first
 from gradparity.reference import OPS
@@ -31,6 +31,7 @@ def check_function(
     road: str = "",
     select: str = "",
     seed: int = 0,
+    edges: Mapping[str, Any] | None = None,
 ) -> list[Result]:
     """One Result for each case and check of the operation.
 
@@ -39,6 +40,7 @@ def check_function(
     op, framework: as in gradparity list; mode: one of the framework's (eager, jit, function), its plain one if empty
     vjp: your gradient, vjp(g, y, **arrays, **params) -> {"x": dx}; by default the framework differentiates fn
     conventions, road: the choices that fn takes where the mathematics leaves one open
+    edges: what fn does with bad labels and the like, as gradparity list names it; what is not said is not checked
     precision: "A" computed in float32 or better and rounded once, "B", "C": see gradparity.arithmetic.Precision
     select: glob of row identities (op/name/mode/device/dtype/case/check) that limits the cases
 
@@ -97,13 +99,14 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
 def items_of(
     fn: Callable[..., Any], op: str, framework: str, dtypes: Sequence[str] = ("float64", "float32"), mode: str = "",
     device: str = "cpu", vjp: Callable[..., Any] | None = None, conventions: Mapping[str, Any] | None = None,
-    precision: str = "A", road: str = "", select: str = "", seed: int = 0,
+    precision: str = "A", road: str = "", select: str = "", seed: int = 0, edges: Mapping[str, Any] | None = None,
 ) -> list[Item]:  # fmt: skip
     selection = Selection((framework,), dtype=tuple(dtypes), op=(op,), select=select, seed=seed)
     adapter = adapter_of(framework, mode, device)
     implementation = Implementation(
         op, getattr(fn, "__qualname__", repr(fn)).replace("/", "."), as_it_is_now(fn),
         conventions=conventions or {}, road=road, precision={"*": Precision(precision)}, vjp=vjp,
+        edges=edges or {},
     )  # fmt: skip
     implementation.declared(OPS[op])
     road_of(OPS[op], implementation)
@@ -126,13 +129,3 @@ def as_it_is_now(fn: Callable[..., Any]) -> Callable[..., Any]:
         return fn(**arguments)
 
     return call
-
-
-def adapter_of(framework: str, mode: str, device: str) -> Adapter:
-    """The adapter of this framework, mode and device; the framework's default mode if none is named."""
-    own = [a for a in adapters() if a.framework == framework]
-    for adapter in own:
-        if adapter.device == device and (adapter.mode == mode or (adapter.default and not mode)):
-            return adapter
-    valid = sorted({f"{a.mode} on {a.device}" for a in own})
-    raise GradparityError(nearest(f"{mode or 'eager'} on {device}", valid, f"mode of {framework}"))

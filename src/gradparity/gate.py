@@ -183,8 +183,8 @@ def width(row: Result) -> tuple[str, bool]:
 
 
 def failure(row: Result) -> tuple[str, ...]:
-    """How a row fails; nothing where it does not. (The reason of a known failure is a person's.)"""
-    if row.status == "xfail":
+    """How a row fails; of one that does not, or is known to, the exception, which may have been due."""
+    if row.status in ("pass", "xpass", "xfail"):
         return (row.exception,) if row.exception else ()
     return (row.reason, row.exception) if row.status in ("fail", "error") else ()
 

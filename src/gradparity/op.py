@@ -84,6 +84,16 @@ class Convention:
     meaning: str
 
 
+@dataclass(frozen=True)
+class Raises:
+    """As the value of a convention: an exception of this type is due, by its name without the module."""
+
+    exception: str
+
+    def __str__(self) -> str:
+        return f"raises {self.exception}"
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """A named place to look at. `arrays(draw)` makes the inputs; see gradparity.cases.Draw.
@@ -92,6 +102,8 @@ class Case:
     params: everything that is not an array (axis, reduction, delta); floats are rounded to the dtype under test
     cotangents: names in gradparity.cases.COTANGENTS; the first is the default and unnamed in row identities
     layout: name in gradparity.cases.LAYOUTS, how the arrays lie in memory
+    edge: name in the operation's edges: what is due here is what an implementation declares for it
+    dtypes: those in which there is this case
     """
 
     name: str
@@ -99,6 +111,8 @@ class Case:
     params: Mapping[str, Any] = field(default_factory=dict)
     cotangents: tuple[str, ...] = ("normal",)
     layout: str = "contiguous"
+    edge: str = ""
+    dtypes: tuple[str, ...] = tuple(FORMATS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +156,8 @@ class Op:
         and may be stacked; None where there is none
     invariants: what is true of it besides
     counted: the case with so many results that in 16 bits the share of misrounded ones says something
+    edges: the conventions of edge_cases, where an implementation may also declare that it raises: see
+        gradparity.reference.edges
     """
 
     name: str
@@ -155,6 +171,12 @@ class Op:
     batch_axis: Callable[[Mapping[str, Any]], int | None] = lambda params: 0
     invariants: tuple[Invariant, ...] = ()
     counted: str = ""
+    edges: Mapping[str, Convention] = field(default_factory=dict)
+    edge_cases: tuple[Case, ...] = ()
+
+    def every_case(self, dtype: str) -> tuple[Case, ...]:
+        """Of this dtype, the edges last."""
+        return tuple(case for case in (*self.cases, *self.edge_cases) if dtype in case.dtypes)
 
     def checks(self, direction: str) -> list[str]:
         """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
@@ -202,7 +224,8 @@ def outputs(y: Any) -> tuple[Any, ...]:
 class Result:
     """What was seen at one row: one case and check of one implementation, in one mode, on one device, in one dtype.
 
-    status: pass fail xfail xpass unsupported error; reason refines it (bound shape dtype nonfinite exception crash ...)
+    status: pass fail xfail xpass unsupported error; reason refines it (bound shape dtype nonfinite
+    convention exception crash ...)
     error: worst |got - want| / allowed, 0 where equal; passes iff at most 1.  ulp: the same element's error in units
     in the last place of want.  at: index of that element
     precision, conventions, road: as the implementation declares them

@@ -49,12 +49,24 @@ def line(op: Op, adapter: Adapter, implementation: Implementation) -> Line:
     known = [entry for entry in entries(adapter) if concerns(entry, op, implementation)]
     gaps = [reason for case in op.cases if (reason := gap(implementation, case.name))]
     cells = {name: str(value) for name, value in implementation.declared(op).items()}
+    cells |= {edge: at_edge(op, adapter, implementation, edge) for edge in op.edges}
     cells |= {"road": implementation.road} if op.roads else {}
     cells |= {dtype: classes(op, implementation, dtype) for dtype in LOW}
     cells |= {"gaps": str(len(gaps) or ""), "wrong": str(len(known) or "")}
     notes = [f"does not offer {len(gaps)} cases: {'; '.join(dict.fromkeys(gaps))}"] if gaps else []
     notes += [f"wrong ({entry.versions}): {entry.reason}" + f" <{entry.link}>" * bool(entry.link) for entry in known]
     return Line(implementation.api, cells, tuple(notes))
+
+
+def at_edge(op: Op, adapter: Adapter, implementation: Implementation, edge: str) -> str:
+    """What it declares there, and at which of its cases if that is not the same for all."""
+    found: dict[str, list[str]] = {}
+    for case in op.edge_cases:
+        if case.edge == edge:
+            value = implementation.due(op, case, f"{adapter.mode}/{case.dtypes[0]}/value")
+            found.setdefault(str(value), []).append(case.name)
+    *rest, (value, _) = sorted(found.items(), key=lambda pair: len(pair[1]))
+    return "; ".join([*(f"{' '.join(names)}: {value}" for value, names in rest), f"else {value}" if rest else value])
 
 
 def gap(implementation: Implementation, case: str) -> str:
@@ -96,8 +108,9 @@ def markdown(ops: Sequence[Op]) -> Iterator[str]:
     for op in ops:
         table = lines(op)
         yield from (f"## {op.name}", "")
-        yield from (f"- `{name}`: {convention.meaning}" for name, convention in op.conventions.items())
-        yield from [""] * bool(op.conventions)
+        choices = op.conventions | op.edges
+        yield from (f"- `{name}`: {choice.meaning}" for name, choice in choices.items())
+        yield from [""] * bool(choices)
         rows = ([f"`{one.api}`", *cells] for one, cells in zip(table, marked(table), strict=True))
         yield from markdown_table(["API", *table[0].cells], rows)
         notes = [f"- `{one.api}` {note}" for one in table for note in one.notes]
@@ -114,7 +127,7 @@ def show(ops: Sequence[Op], console: Console) -> None:
         for one, cells in zip(table, marked(table), strict=True):
             drawn.add_row(one.api, *(Text(cell, style="yellow" if cell.endswith("*") else "") for cell in cells))
         console.print(drawn)
-        for name, convention in op.conventions.items():
+        for name, convention in (op.conventions | op.edges).items():
             console.print(Text(f"{name}: {convention.meaning}", style="dim"))
         console.print(Text("\n".join(f"{one.api} {note}" for one in table for note in one.notes)))
     console.print(Text(MEANING, style="dim"))

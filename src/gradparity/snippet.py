@@ -139,6 +139,6 @@ def result_lines(
     lines.append(f"result = {shown(adapter.show, 'array', row.dtype).format(result)}")
     if row.is_share:
         return [*lines, f"print(result)  # not the nearest {row.dtype} to what is true: {row.got} elements"]
-    if not row.at and row.reason in ("shape", "dtype", "missing", "exception"):
+    if not row.at and row.reason in ("shape", "dtype", "missing", "exception", "convention"):
         return [*lines, "print(result.shape, result.dtype)"]
     return [*lines, f"print(result[{', '.join(map(str, row.at)) or '()'}])  # the reference is {row.want}"]
