@@ -38,7 +38,7 @@ from gradparity import (
 from gradparity import gate as gating
 from gradparity import merge as merging
 from gradparity import policy as policies
-from gradparity.adapter import Adapter
+from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
 from gradparity.mutants import MUTANTS
@@ -209,13 +209,20 @@ def rows_lines(selection: Selection) -> Iterator[str]:
 
 
 @cli.command(name="probe")
+@click.argument("function", default="")
+@click.option("--rename", multiple=True, metavar="OURS=THEIRS", help="an argument that the FUNCTION calls otherwise")
 @selecting
-def probe_(**options: Any) -> int:
+def probe_(function: str, rename: tuple[str, ...], **options: Any) -> int:
     """Show the narrowest precision that holds beside the one that is declared, and the findings.
 
-    Exit codes: 0 what is declared holds; 1 somewhere it does not; 2 the call was wrong.
+    With a FUNCTION (module.name, importable from here, or an API), one --op and one --framework: show the declaration
+    that fits it, or which case decided against each.
+
+    Exit codes: 0 what is declared holds, or a declaration fits; 1 somewhere it does not; 2 the call was wrong.
     """
     selection = selection_of(options)
+    if function:
+        return probe_function(function, rename, selection)
     items = selected(selection, COMPARED)
     enter(item.adapter for item in items)
     known = plugin.Plan(selection, ()).known
@@ -225,6 +232,36 @@ def probe_(**options: Any) -> int:
             print(trial, flush=True)
             holds = holds and trial.narrowest is not None
     return CONFORMING if holds else NOT_CONFORMING
+
+
+def probe_function(function: str, rename: tuple[str, ...], selection: Selection) -> int:
+    if len(selection.op) != 1 or len(selection.framework) != 1 or not all("=" in pair for pair in rename):
+        raise GradparityError(
+            "a function is probed with one --op and one --framework, and --rename x=input if it calls x so"
+        )
+    mode, device = (next(iter(names), default) for names, default in ((selection.mode, ""), (selection.device, "cpu")))
+    adapter = catalogue.adapter_of(selection.framework[0], mode, device)
+    enter([adapter])
+    sys.path.insert(0, os.getcwd())
+    renames = dict(pair.split("=", 1) for pair in rename)
+    found = probe.declaration(undeclared(function, selection.op[0], renames, adapter), adapter,
+                              selection.dtype or catalogue.DTYPES)  # fmt: skip
+    for line in found.lines:
+        print(line)
+    return CONFORMING if found.fits else NOT_CONFORMING
+
+
+def undeclared(function: str, op: str, renames: dict[str, str], adapter: Adapter) -> Implementation:
+    """The function as it is called, nothing declared of it. Raises GradparityError if it cannot be found."""
+    own = [i for i in adapter.implementations if (i.op, i.api) == (op, function)]
+    if own:
+        return Implementation(op, function, own[0].fn, own[0].renames, vjp=own[0].vjp)
+    implementation = Implementation(op, function, renames=renames)
+    try:
+        adapter.call(implementation, {})
+    except (ImportError, AttributeError) as error:
+        raise GradparityError(f"no function {function!r} can be imported: {error}") from None
+    return implementation
 
 
 @cli.command(name="compare")

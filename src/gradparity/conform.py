@@ -10,7 +10,7 @@ from gradparity.adapter import Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection, adapter_of, find
 from gradparity.check import contributions, road_of
-from gradparity.op import DIRECTIONS, GradparityError, Result, nearest, worst_first
+from gradparity.op import DIRECTIONS, GradparityError, Result, worst_first
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 
