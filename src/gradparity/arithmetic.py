@@ -184,7 +184,8 @@ class Arithmetic:
         form, k = self.inner, self.ulps(name)
         if k == 0.5 or name == "divide" or form.bits < 24:
             return (2 * k - 1) * form.unit * m
-        return (k - 0.25) * np.ldexp(1.0, np.frexp(np.minimum(m, form.max))[1] - form.bits)
+        spacing = np.ldexp(1.0, np.frexp(np.minimum(m, form.max))[1] - form.bits)
+        return np.where(m > 0, (k - 0.25) * spacing, 0.0)
 
     def rounded_once(self, name: str, operands: tuple[Tracked, ...]) -> Array | None:
         """Where the operation gives the exact result of exact operands, rounded once; None if nowhere.
