@@ -228,9 +228,37 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     return loss if reduction == "none" else jnp.mean(loss), c[ids].reshape(x.shape)
 
 
+def euclidean_norm(x: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.linalg.norm(x, axis=-1)
+
+
+def pairwise_distance(x: Any, other: Any, eps: float) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.linalg.norm(x - other + eps, axis=-1)
+
+
+def segment_sum(x: Any, ids: Any, count: int) -> Any:
+    import jax
+
+    return jax.ops.segment_sum(x, ids, count)
+
+
+def segment_mean(x: Any, ids: Any, count: int) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    sizes = jax.ops.segment_sum(jnp.ones(len(ids), x.dtype), ids, count)
+    return jax.ops.segment_sum(x, ids, count) / jnp.reshape(sizes, (-1, *[1] * (x.ndim - 1)))
+
+
 NAN = float("nan")
 ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
 see https://github.com/jax-ml/jax/issues/40409"
+OF_A_NORM = {"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")}
+IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"
 
 INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF}
@@ -328,6 +356,19 @@ IMPLEMENTATIONS = (
             "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS),
         },
         edges=EDGES,
+    ),
+    Implementation(
+        "euclidean_norm", "jax.numpy.linalg.norm", euclidean_norm, conventions={"at_zero": NAN}, precision=OF_A_NORM
+    ),
+    Implementation("pairwise_distance", fn=pairwise_distance, conventions={"at_zero": NAN}, precision=OF_A_NORM),
+    Implementation(
+        "segment_sum", "jax.ops.segment_sum", segment_sum,
+        precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "segment_mean", fn=segment_mean, conventions={"empty": NAN},
+        precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN),
+            "bfloat16/vjp/*": FUSED, "float16/vjp/*": STEPWISE},
     ),
 )  # fmt: skip
 

@@ -287,6 +287,58 @@ def softmax_regression_vectorised_vjp(g: Any, y: Any, x: Any, w: Any, t: Any, re
     return {"x": (p @ w.T).astype(x.dtype), "w": (x.T @ p).astype(x.dtype) + 2 * (g * x.dtype.type(reg)) * w}
 
 
+def euclidean_norm(x: Any) -> Any:
+    import numpy as np
+
+    return np.sqrt((x * x).sum(axis=-1))
+
+
+def euclidean_norm_vjp(g: Any, y: Any, x: Any) -> Any:
+    import numpy as np
+
+    return {"x": x * (g / np.where(y == 0, y.dtype.type(1), y))[..., None]}
+
+
+def pairwise_distance(x: Any, other: Any, eps: float) -> Any:
+    import numpy as np
+
+    d = x - other + x.dtype.type(eps)
+    return np.sqrt((d * d).sum(axis=-1))
+
+
+def pairwise_distance_vjp(g: Any, y: Any, x: Any, other: Any, eps: float) -> Any:
+    import numpy as np
+
+    d = (x - other + x.dtype.type(eps)) * (g / np.where(y == 0, y.dtype.type(1), y))[:, None]
+    return {"x": d, "other": -d}
+
+
+def segment_sum_loop(x: Any, ids: Any, count: int) -> Any:
+    import numpy as np
+
+    y = np.zeros((count, *x.shape[1:]), x.dtype)
+    for row, s in zip(x, ids, strict=True):
+        y[s] += row
+    return y
+
+
+def segment_sum_loop_vjp(g: Any, y: Any, x: Any, ids: Any, count: int) -> Any:
+    return {"x": g[ids]}
+
+
+def segment_mean_loop(x: Any, ids: Any, count: int) -> Any:
+    import numpy as np
+
+    rows = [x[ids == s] for s in range(count)]
+    return np.stack([np.sum(own, axis=0) / x.dtype.type(max(len(own), 1)) for own in rows])
+
+
+def segment_mean_loop_vjp(g: Any, y: Any, x: Any, ids: Any, count: int) -> Any:
+    import numpy as np
+
+    return {"x": np.stack([g[s] / x.dtype.type(np.sum(ids == s)) for s in ids]) if len(ids) else np.zeros_like(x)}
+
+
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
 IN_THE_DTYPE = {"*float16/*": Precision("C")}
 WORDS = "added up in the dtype itself, so many terms, or so large ones, have no bound: there is nothing to judge"
@@ -401,6 +453,28 @@ IMPLEMENTATIONS = (
         conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": float("nan"), "divisor": "one"},
         precision={"*float16/*": Precision("C", sharp=True)},
         edges=REFUSES_A_COLUMN,
+    ),
+    Implementation(
+        "euclidean_norm",
+        fn=euclidean_norm,
+        vjp=euclidean_norm_vjp,
+        conventions={"at_zero": 0.0},
+        precision=IN_THE_DTYPE,
+    ),
+    Implementation(
+        "pairwise_distance",
+        fn=pairwise_distance,
+        vjp=pairwise_distance_vjp,
+        conventions={"at_zero": 0.0},
+        precision=IN_THE_DTYPE,
+    ),
+    Implementation("segment_sum", fn=segment_sum_loop, vjp=segment_sum_loop_vjp, precision=IN_THE_DTYPE),
+    Implementation(
+        "segment_mean",
+        fn=segment_mean_loop,
+        vjp=segment_mean_loop_vjp,
+        conventions={"empty": 0.0},
+        precision=IN_THE_DTYPE,
     ),
 )
 

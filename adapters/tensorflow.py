@@ -229,6 +229,30 @@ def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
     return tf.reduce_mean(loss) + reg * tf.nn.l2_loss(w)
 
 
+def euclidean_norm(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.norm(x, axis=-1)
+
+
+def pairwise_distance(x: Any, other: Any, eps: float) -> Any:
+    import tensorflow as tf
+
+    return tf.norm(x - other + tf.constant(eps, x.dtype), axis=-1)
+
+
+def segment_sum(x: Any, ids: Any, count: int) -> Any:
+    import tensorflow as tf
+
+    return tf.math.unsorted_segment_sum(x, ids, count)
+
+
+def segment_mean(x: Any, ids: Any, count: int) -> Any:
+    import tensorflow as tf
+
+    return tf.math.unsorted_segment_mean(x, ids, count)
+
+
 NAN = float("nan")
 F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
@@ -250,6 +274,11 @@ REDUCED_BY_TF = {
 # the gradient of log is g times tf.math.reciprocal, an estimate that one Newton step leaves 2.6 units in the last place
 # off (at 1 too), 3.3 with the product: the largest of two million arguments
 RECIPROCAL = Precision("A", ulps={"divide": 3.5})
+OF_A_NORM = {"bfloat16/value/*": STEPWISE, "*float16/*": Precision("B")}
+IN_TURN = "each row is added to its segment in 16 bits"
+ADDED_IN_TURN = {
+    "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
+}  # fmt: skip
 
 INF = float("inf")
 CLIPPED = {"floor": 1e-7, "ceiling": 1 - 1e-7}
@@ -414,6 +443,13 @@ IMPLEMENTATIONS = (
         conventions={"kink": 1.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "one"},
         precision={"float16/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE},
         edges=GATHER_EDGES,
+    ),
+    Implementation("euclidean_norm", "tf.norm", euclidean_norm, conventions={"at_zero": NAN}, precision=OF_A_NORM),
+    Implementation("pairwise_distance", fn=pairwise_distance, conventions={"at_zero": NAN}, precision=OF_A_NORM),
+    Implementation("segment_sum", "tf.math.unsorted_segment_sum", segment_sum, precision=ADDED_IN_TURN),
+    Implementation(
+        "segment_mean", "tf.math.unsorted_segment_mean", segment_mean, conventions={"empty": 0.0},
+        precision=ADDED_IN_TURN,
     ),
 )  # fmt: skip
 

@@ -145,6 +145,32 @@ def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
     return torch.nn.functional.cross_entropy(x @ w, t) + reg * (w * w).sum()
 
 
+def euclidean_norm(x: Any) -> Any:
+    import torch
+
+    return torch.linalg.vector_norm(x, dim=-1)
+
+
+def euclidean_norm_sqrt(x: Any) -> Any:
+    import torch
+
+    return torch.sqrt(torch.sum(torch.square(x), dim=-1))
+
+
+def segment_sum(x: Any, ids: Any, count: int) -> Any:
+    return x.new_zeros(count, *x.shape[1:]).index_add(0, ids, x)
+
+
+def segment_mean(x: Any, ids: Any, count: int) -> Any:
+    sizes = x.new_zeros(count).index_add(0, ids, x.new_ones(len(ids)))
+    return x.new_zeros(count, *x.shape[1:]).index_add(0, ids, x) / sizes.reshape(-1, *[1] * (x.ndim - 1))
+
+
+def segment_mean_reduce(x: Any, ids: Any, count: int) -> Any:
+    places = ids.reshape(-1, *[1] * (x.ndim - 1)).expand_as(x)
+    return x.new_zeros(count, *x.shape[1:]).scatter_reduce(0, places, x, "mean", include_self=False)
+
+
 NAN = float("nan")
 ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 bits, along others it is not; see \
 https://github.com/pytorch/pytorch/issues/140222"
@@ -154,6 +180,10 @@ OTHER_AXES = "along other axes than the last the exponentials and their sum are 
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
+IN_TURN = "index_add adds each row to its segment in 16 bits, scatter_reduce adds up in float32"
+ADDED_IN_TURN = {
+    "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
+}  # fmt: skip
 
 INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF}
@@ -288,6 +318,23 @@ IMPLEMENTATIONS = (
         conventions={"kink": 0.0, "nan_margin": 1.0, "nan_square": NAN, "divisor": "one"},
         precision={"*float16/*": STEPWISE},
         edges=GATHER_EDGES,
+    ),
+    Implementation(
+        "euclidean_norm", "torch.linalg.vector_norm", euclidean_norm, conventions={"at_zero": 0.0},
+        precision={"*float16/value/*": FUSED, "*float16/vjp/*": STEPWISE},
+    ),
+    Implementation(
+        "euclidean_norm", fn=euclidean_norm_sqrt, conventions={"at_zero": NAN}, precision={"*float16/*": STEPWISE}
+    ),
+    Implementation(
+        "pairwise_distance", "torch.nn.functional.pairwise_distance", renames={"x": "x1", "other": "x2"},
+        conventions={"at_zero": 0.0}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation("segment_sum", fn=segment_sum, precision=ADDED_IN_TURN),
+    Implementation("segment_mean", fn=segment_mean, conventions={"empty": NAN}, precision=ADDED_IN_TURN),
+    Implementation(
+        "segment_mean", fn=segment_mean_reduce, conventions={"empty": 0.0},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
     ),
 )  # fmt: skip
 

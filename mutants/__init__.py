@@ -5,6 +5,7 @@ from gradparity.mutants import (
     binary_cross_entropy,
     hinges,
     multiclass_hinges,
+    norms,
     pointwise,
     probabilities,
     ragged_centroid,
@@ -23,4 +24,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *probabilities.MUTANTS,
     *softmax_regression.MUTANTS,
     *multiclass_hinges.MUTANTS,
+    *norms.MUTANTS,
 )

@@ -42,7 +42,8 @@ BOTH = {
 LARGE = {
     "ragged_centroid": "offset-100", "softmax_regression": "large-scores", "negative_log_likelihood": "",
     "layered_cross_entropy": "", "binary_cross_entropy": "", "multiclass_hinge": "scale-100",
-    "crammer_singer_hinge": "scale-1000",
+    "crammer_singer_hinge": "scale-1000", "euclidean_norm": "scale-30", "pairwise_distance": "scale-30",
+    "segment_sum": "scale-30", "segment_mean": "scale-30",
 }  # fmt: skip
 ONE_NUMBER = {"softmax_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
 BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
@@ -88,6 +89,10 @@ FLOOR = {
     "crammer_singer_hinge": ((1, "coarse"), (1, "scale-1")),
     "hinge_embedding": ((1, "scale-1"), (1, "scale-1")),
     "margin_ranking": ((1, "coarse"), (1, "scale-1")),
+    "euclidean_norm": ((4, "scale-1"), (4, "scale-1")),
+    "pairwise_distance": ((4, "scale-1"), (4, "scale-1")),
+    "segment_sum": ((3, "scale-1"), (0, "scale-1")),
+    "segment_mean": ((4, "scale-1"), (3, "scale-1")),
 }
 
 

@@ -6,6 +6,7 @@ from gradparity.reference import (
     binary_cross_entropy_with_logits,
     crammer_singer_hinge,
     cross_entropy,
+    euclidean_norm,
     hinge,
     hinge_embedding,
     layered_cross_entropy,
@@ -15,7 +16,10 @@ from gradparity.reference import (
     margin_ranking,
     multiclass_hinge,
     negative_log_likelihood,
+    pairwise_distance,
     ragged_centroid,
+    segment_mean,
+    segment_sum,
     sigmoid,
     soft_cross_entropy,
     softmax,
@@ -33,5 +37,6 @@ OPS: dict[str, Op] = {
         negative_log_likelihood, layered_cross_entropy, binary_cross_entropy,
         softmax_regression,
         multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
+        euclidean_norm, pairwise_distance, segment_sum, segment_mean,
     )
 }  # fmt: skip

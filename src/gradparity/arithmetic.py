@@ -184,7 +184,8 @@ class Arithmetic:
         form, k = self.inner, self.ulps(name)
         if k == 0.5 or name == "divide" or form.bits < 24:
             return (2 * k - 1) * form.unit * m
-        return (k - 0.25) * np.ldexp(1.0, np.frexp(np.minimum(m, form.max))[1] - form.bits)
+        spacing = np.ldexp(1.0, np.frexp(np.minimum(m, form.max))[1] - form.bits)
+        return np.where(m > 0, (k - 0.25) * spacing, 0.0)
 
     def rounded_once(self, name: str, operands: tuple[Tracked, ...]) -> Array | None:
         """Where the operation gives the exact result of exact operands, rounded once; None if nowhere.
@@ -517,7 +518,8 @@ def accumulated(a: Arithmetic, x: Any, axis: Any = None) -> Tracked:
     term: the wide sum obeys it with its own u, and (n - 1) u A too (Rump 2012 one by one; Jeannerod & Rump 2013 in
     any order); the smaller of the two is charged.
 
-    Flush to zero: a partial sum below the smallest normal number may be lost: w is at least that number.
+    Flush to zero: a partial sum below the smallest normal number may be lost: w is at least that number, but 0 where
+    all terms are exact zeros.
     Overflow: no partial sum exceeds A (1 + n u), but where that exceeds the largest number one may become infinite,
     whatever is subtracted from it later. An infinite sum is a fact if no term that an error made infinite is in it.
     Counting (bool terms) is exact while the count is a number of the format.
@@ -529,7 +531,7 @@ def accumulated(a: Arithmetic, x: Any, axis: Any = None) -> Tracked:
         m = np.abs(x.v if x.v.dtype.kind == "f" else x.v.astype(np.float64)).astype(np.float64) + x.e
         big = m.sum(axis=axes, keepdims=True)
         n = m.size // max(big.size, 1)
-        w = np.maximum(form.unit * big, form.tiny)
+        w = np.where(big > 0, np.maximum(form.unit * big, form.tiny), 0.0)
         own = np.minimum(w, m).sum(axis=axes, keepdims=True) - np.minimum(w, m.max(axis=axes, keepdims=True, initial=0))
         own = np.maximum(own, 0) + (n - 1) * form.unit * w if n > 1 else np.zeros_like(big)
         if x.v.dtype.kind == "b":

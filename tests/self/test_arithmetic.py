@@ -985,3 +985,14 @@ def test_a_matrix_product_that_overflows_within_is_unbounded() -> None:
     z = a.store(a(x) @ a(np.array([[300.0], [-300.0]], np.float16)))
     assert z.v.tolist() == [[0.0]]
     assert np.isinf(z.full).all()
+
+
+def test_what_is_made_of_exact_zeros_is_exact() -> None:
+    """However it is computed: their sum, and its root, sharp or not."""
+    for dtype in FORMATS:
+        for precision in (*PRECISIONS, Precision(), Precision(sharp=True)):
+            a = Arithmetic(dtype, precision)
+            zeros = a(np.zeros((2, 10)))
+            y = a.store(np.sqrt(np.sum(np.square(zeros), axis=-1)))
+            assert not y.v.any()
+            assert not y.full.any()

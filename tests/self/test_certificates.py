@@ -125,6 +125,10 @@ INPUTS = {
     "crammer_singer_hinge": "1604a68734fb559d",
     "hinge_embedding": "f35f361e03af7f89",
     "margin_ranking": "b30cb3b8b2bb1b9a",
+    "euclidean_norm": "ec3943376b3cfc4d",
+    "pairwise_distance": "17ead5b21c4d9c2c",
+    "segment_sum": "1af4088e8bf97904",
+    "segment_mean": "ca4ab5048095d9a5",
 }  # fmt: skip
 
 

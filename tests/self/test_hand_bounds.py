@@ -618,6 +618,75 @@ def segments(t: Array) -> list[tuple[int, Array]]:
     return [(b, np.flatnonzero(t[b] == k)) for b in range(len(t)) for k in np.unique(t[b])]
 
 
+def length(m: Model, v: Array, ev: Array | float = 0.0) -> tuple[Array, Array]:
+    """r = |v|: 2 |v| E_v and a rounding for each square, the summation, half of it all by the root, and a rounding."""
+    sq, carried = v**2, (2 * np.abs(v) + ev) * ev
+    esq = carried + m.rounding(sq, carried)
+    q = sq.sum(-1)
+    eq = esq.sum(-1) + np.where(q > 0, m.sum(sq + esq, q, esq.sum(-1)), 0)
+    eq = np.where(q + eq > m.inner.max, np.inf, eq)
+    r = np.sqrt(q)
+    with np.errstate(all="ignore"):
+        er = np.fmin(np.sqrt(eq), eq / (r + np.sqrt(np.maximum(q - eq, 0))))
+    return r, er + m.sqrt * (r + er)
+
+
+def euclidean_norm(m: Model, x: Array) -> Array:
+    return length(m, x)[1]
+
+
+def euclidean_norm_vjp(m: Model, g: Array, ey: Array, x: Array, ex: Array | float = 0.0) -> Array:
+    """g x / y: the quotient (E_x + |x / y| E_y) / (y - E_y) and 2 u of it, and a rounding of the product; x is exact,
+    or wrong by E_x."""
+    y, ey, g = (v[..., None] for v in (np.sqrt((x**2).sum(-1)), ey, np.abs(g)))
+    one = np.where(y > 0, y, 1)
+    q = np.where(y > 0, np.abs(x) / one, 0)
+    eq = np.where(y > 0, (ex + q * ey) / np.maximum(one - ey, 0), 0)
+    eq = eq + 2 * m.u * (q + eq) + m.tiny * (q > 0)
+    return g * eq + m.rounding(g * q, g * eq) + m.tiny * (q > 0)
+
+
+def difference(m: Model, x: Array, other: Array, eps: Any) -> tuple[Array, Array]:
+    """x - other + eps, rounded twice."""
+    z, d = x - other, x - other + eps
+    once = m.rounding(z)
+    lost = np.abs(eps) * (np.abs(eps) < m.inner.tiny)
+    return d, once + lost + m.rounding(d, np.where(fl(z, m.inner) == z, 0, once) + lost)
+
+
+def pairwise_distance(m: Model, x: Array, other: Array, eps: Any) -> Array:
+    return length(m, *difference(m, x, other, eps))[1]
+
+
+def pairwise_distance_vjp(m: Model, g: Array, ey: Array, x: Array, other: Array, eps: Any) -> Array:
+    return euclidean_norm_vjp(m, g, ey, *difference(m, x, other, eps))
+
+
+def by_segment(x: Array, ids: Array, count: int) -> list[Array]:
+    """The rows of each segment, the last axis those that are added up."""
+    return [np.moveaxis(x[ids == s], 0, -1) for s in range(count)]
+
+
+def segment_sum(m: Model, x: Array, ids: Array, count: int) -> Array:
+    """Each a sum of its rows."""
+    return np.stack([m.sum(np.abs(own), own.sum(-1)) * (own.size > 0) for own in by_segment(x, ids, count)])
+
+
+def segment_sum_vjp(m: Model, g: Array, ey: Array, x: Array, ids: Array, count: int) -> Array:
+    return np.zeros(x.shape)
+
+
+def segment_mean(m: Model, x: Array, ids: Array, count: int) -> Array:
+    """The same, and a division by their number."""
+    return np.stack([m.mean(own, np.zeros(own.shape)) for own in by_segment(x, ids, count)])
+
+
+def segment_mean_vjp(m: Model, g: Array, ey: Array, x: Array, ids: Array, count: int) -> Array:
+    """One division, exact for a power of two."""
+    n = np.bincount(ids, minlength=count)[ids].reshape(-1, *[1] * (x.ndim - 1))
+    return np.where(n & (n - 1) == 0, 0.0, 2 * m.u * np.abs(g[ids]) / n) + m.tiny
+
+
 def spokes(m: Model, x: Array, delta: Any) -> tuple[Array, ...]:
     """Of one class, x: [n, d]. c the mean; v = x - c: E_c + u |v|; r = |v|: sum |v| E_v / r, half of a rounding of the
     squares and of the summation, a square root; h = max(r - delta, 0): E_r + u |r - delta|, of which the cut leaves
@@ -625,15 +694,7 @@ def spokes(m: Model, x: Array, delta: Any) -> tuple[Array, ...]:
     c, ec = x.mean(0), m.mean(x.T, np.zeros_like(x.T))
     v = x - c
     ev = np.where((v == 0) & (ec == 0), 0.0, ec + m.u * (np.abs(v) + ec))
-    sq = v**2
-    esq = (2 * np.abs(v) + ev) * ev + m.u * (np.abs(v) + ev) ** 2
-    q = sq.sum(-1)
-    eq = esq.sum(-1) + m.sum(sq + esq, q, esq.sum(-1))
-    eq = np.where(q + eq > m.inner.max, np.inf, eq)
-    r = np.sqrt(q)
-    with np.errstate(all="ignore"):
-        er = np.fmin(np.sqrt(eq), eq / (r + np.sqrt(np.maximum(q - eq, 0))))
-    er = er + m.sqrt * (r + er)
+    r, er = length(m, v, ev)
     h = np.maximum(r - delta, 0)
     eh = er + m.rounding(r - delta, er)
     eh = np.where(r < delta, np.maximum(r - delta + eh, 0), eh)
@@ -728,6 +789,10 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
     "hinge_embedding": (hinge_embedding, hinge_embedding_vjp),
     "margin_ranking": (margin_ranking, margin_ranking_vjp),
+    "euclidean_norm": (euclidean_norm, euclidean_norm_vjp),
+    "pairwise_distance": (pairwise_distance, pairwise_distance_vjp),
+    "segment_sum": (segment_sum, segment_sum_vjp),
+    "segment_mean": (segment_mean, segment_mean_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 
@@ -830,7 +895,7 @@ MEDIAN = 0.997, 1.003  # float64 and float32, where no step is near underflow; 0
 EXACT = {
     ("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp"), ("hinge_embedding", "value"),
     ("hinge_embedding", "vjp"), ("margin_ranking", "value"), ("margin_ranking", "vjp"),
-    ("negative_log_likelihood", "vjp"),
+    ("negative_log_likelihood", "vjp"), ("segment_sum", "vjp"),
 }  # fmt: skip
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 

@@ -28,7 +28,7 @@ from gradparity.reference import OPS
 NEAR = 1e-2
 LESS_NEAR = {("softmax_regression", "value"): 2e-3}
 # Nothing is rounded: g, -g or 0; only a subnormal g may be lost.
-EXACT = {("hinge", "vjp")}
+EXACT = {("hinge", "vjp"), ("segment_sum", "vjp")}
 # Only a quotient is, by the number of classes that tie or of rows: in so many cases, and in float16 by less than
 # underflow may cost.
 NEARLY_EXACT = {("crammer_singer_hinge", "vjp"): 4, ("hinge_embedding", "vjp"): 1, ("margin_ranking", "vjp"): 1}

@@ -274,6 +274,7 @@ RAISED = result(lambda y, kw: y + y.dtype.type(0.01))
 LOWERED = result(lambda y, kw: y - y.dtype.type(2**-20))
 NEGATED = result(lambda y, kw: -y)
 BY_PLACE, DENTED = result(by_place), result(dented)
+BY_ROW = arguments(lambda kw: {"x": kw["x"] * np.linspace(1, 2, len(kw["x"]), dtype=kw["x"].dtype)[:, None]})
 HALF_OF_X = arguments(lambda kw: {"x": kw["x"] / 2})
 HALF_OF_LARGE_X = arguments(lambda kw: {"x": np.where(kw["x"] > 100, kw["x"] / 2, kw["x"])})
 LABELS_SWAPPED = arguments(lambda kw: {"t": -kw["t"]})
@@ -448,6 +449,37 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("of-two-classes", "classes-2-coarse", arguments(lambda kw: {"margin": kw["margin"] * 1.000001})),
         ("gradient-sums-to-zero", "ties", result(for_each_that_ties)),
         ("no-loss-no-gradient", "led", arguments(lambda kw: {"margin": 100.0})),
+    )},
+    **{("euclidean_norm", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("permutation", "scale-1", BY_PLACE),
+        ("homogeneous", "scale-1", result(lambda y, kw: y * y)),
+        ("of-one-number", "scale-1", SCALED),
+        ("euler", "scale-1", result(lambda dx, kw: 1.001 * dx)),
+        ("odd-gradient", "scale-1", result(lambda dx, kw: np.abs(dx))),
+    )},
+    **{("pairwise_distance", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("symmetric", "scale-1", arguments(lambda kw: {"eps": 0.01})),
+        ("permutation", "scale-1", BY_PLACE),
+        ("translation", "coarse", arguments(lambda kw: {"other": 0.5 * kw["other"]})),
+        ("from-the-origin", "scale-1", SCALED),
+        ("gradients-balance", "scale-1", result(lambda dx, kw: np.abs(dx))),
+    )},
+    **{("segment_sum", name): (at, defect) for name, at, defect in (
+        ("order-of-rows", "scale-1", BY_ROW),
+        ("segments-renamed", "scale-1", BY_PLACE),
+        ("homogeneous", "scale-1", result(lambda y, kw: y * y)),
+        ("whole", "scale-1", SCALED),
+        ("gradient-is-the-cotangent", "scale-1", result(lambda dx, kw: 1.001 * dx)),
+    )},
+    **{("segment_mean", name): (at, defect) for name, at, defect in (
+        ("order-of-rows", "scale-1", BY_ROW),
+        ("segments-renamed", "scale-1", BY_PLACE),
+        ("homogeneous", "scale-1", result(lambda y, kw: y * y)),
+        ("of-equal-rows", "coarse", SCALED),
+        ("sum-over-size", "scale-1", SCALED),
+        ("gradient-adds-up", "scale-1", result(lambda dx, kw: 1.001 * dx)),
     )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),

@@ -72,7 +72,8 @@ MOST = 200  # elements
 
 
 def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
-    """Hinges alone have a kink: their squares and the squared excess over delta are continuously differentiable."""
+    """Hinges have a kink, and a norm at 0: squares, of a hinge or of the excess over delta, are continuously
+    differentiable."""
     if op.name == "hinge":
         return bool((arrays["t"] * arrays["x"] == 1).any())
     if op.name == "margin_ranking":
@@ -81,6 +82,10 @@ def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
         return bool((arrays["x"][arrays["t"] < 0] == case.params["margin"]).any())
     if op.name == "multiclass_hinge" and case.params["p"] == 1:
         return bool((margins(arrays["x"], arrays["t"], case.params["margin"]) == 0).any())
+    if op.name == "euclidean_norm":
+        return bool((arrays["x"] == 0).all(-1).any())
+    if op.name == "pairwise_distance":
+        return bool((arrays["x"] - arrays["other"] + case.params["eps"] == 0).all(-1).any())
     if op.name == "crammer_singer_hinge":
         return at_a_tie(**arrays, **case.params)
     return False
@@ -127,7 +132,7 @@ COVERED = {
     "layered_cross_entropy": 22, "binary_cross_entropy": 25,
     "softmax_regression": 18,
     "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
-    "margin_ranking": 16,
+    "margin_ranking": 16, "euclidean_norm": 15, "pairwise_distance": 13, "segment_sum": 13, "segment_mean": 12,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -150,6 +155,10 @@ LEFT_OUT = {
     "crammer_singer_hinge": {"large", "empty", "non-finite", "kink"},
     "hinge_embedding": {"large", "empty", "non-finite", "kink"},
     "margin_ranking": {"large", "empty", "non-finite", "kink"},
+    "euclidean_norm": {"large", "empty", "non-finite", "kink"},
+    "pairwise_distance": {"large", "empty", "non-finite", "kink"},
+    "segment_sum": {"large", "empty", "non-finite"},
+    "segment_mean": {"large", "empty", "non-finite"},
 }
 
 
@@ -234,6 +243,10 @@ DIFFERENCED = {
     "hinge_embedding": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
     "margin_ranking": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
     "multiclass_hinge": ("scale-1", "led", "squared-scale-1", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
+    "euclidean_norm": ("scale-10", "one-large", "cube"),
+    "pairwise_distance": ("scale-10", "scale-30"),
+    "segment_sum": ("scale-1", "some-empty", "vector"),
+    "segment_mean": ("scale-1", "some-empty", "vector"),
 }
 
 
@@ -451,6 +464,15 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     "multiclass hinge, margin 2": ("multiclass_hinge", THREE_CLASSES, {"p": 1, "margin": 2.0, **NONE}, [3.5, 0, 15]),
     "multiclass hinge of one class": (
         "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),
+    "norm": ("euclidean_norm", {"x": [[3, 4], [-5, 12], [0, 0.0], [1, -1]]}, {}, [5, 13, 0, np.sqrt(L(2))]),
+    "norm of nothing": ("euclidean_norm", {"x": np.zeros((2, 0))}, {}, [0, 0]),
+    **{f"distance, eps {eps:g}": ("pairwise_distance", {"x": [[3, 4], [1, 1]], "other": [[0, 0], [1, 1.0]]},
+                                  {"eps": eps}, want)
+       for eps, want in ((0.0, [5, 0]), (1.0, [np.sqrt(L(41)), np.sqrt(L(2))]))},
+    "segment sum": ("segment_sum", {"x": [[1, 2], [3, 4], [5, 6.0]], "ids": np.array([2, 0, 2])}, {"count": 4},
+                    [[3, 4], [0, 0], [6, 8], [0, 0]]),
+    "segment mean": ("segment_mean", {"x": [[1, 2], [3, 4], [5, 6.0]], "ids": np.array([2, 0, 2])}, {"count": 4},
+                     [[3, 4], [0, 0], [3, 4], [0, 0]]),
     "squared hinge": ("squared_hinge", {"x": [2, 1, 0.5, 0, -1, 0.5, -3], "t": np.array([1, 1, 1, 1, 1, -1, -1.0])}, {},
                       [0, 0, 0.25, 1, 4, 2.25, 0]),
 }  # fmt: skip
@@ -533,6 +555,24 @@ def test_a_common_shift_changes_nothing() -> None:
         assert np.array_equal(moved, still)
         lse = tracked_value(OPS["logsumexp"], {"x": x + shift}, LAST)
         assert_agree(lse, tracked_value(OPS["logsumexp"], {"x": x}, LAST) + shift)
+
+
+@pytest.mark.parametrize("at_zero", [0.0, np.nan])
+def test_the_norm_of_zeros(at_zero: float) -> None:
+    """A row of zeros has the convention's gradient, and no other row has; so have two rows that coincide."""
+    x = np.array([[3.0, 4.0], [0.0, -0.0]])
+    y = OPS["euclidean_norm"].forward(x)
+    dx = OPS["euclidean_norm"].vjp(np.ones(2), y, x, at_zero=at_zero)["x"]
+    assert np.array_equal(dx, [[0.6, 0.8], [at_zero, at_zero]], equal_nan=True)
+    apart = OPS["pairwise_distance"].vjp(np.ones(2), y, x + 1, np.ones((2, 2)), at_zero=at_zero)
+    assert np.array_equal(apart["x"], dx, equal_nan=True)
+    assert np.array_equal(apart["other"], -dx, equal_nan=True)
+
+
+@pytest.mark.parametrize("empty", [0.0, np.nan])
+def test_the_mean_of_an_empty_segment(empty: float) -> None:
+    y = OPS["segment_mean"].forward(np.array([1.0, 3.0]), np.array([1, 1]), 3, empty=empty)
+    assert np.array_equal(y, [empty, 2, empty], equal_nan=True)
 
 
 @pytest.mark.parametrize("kink", [0.0, 0.5, 1.0])

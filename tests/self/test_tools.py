@@ -128,6 +128,10 @@ INPUTS = {
     "crammer_singer_hinge": "aff363d520baf967 d92ccbb34949664f 069881cca9b29f34 0e50077322b9063f",
     "hinge_embedding": "e1775d95667299d6 f1011c52254ef21f 1d7c29de29b4a1df aa7583787f703b02",
     "margin_ranking": "fc61d7c7e29ff550 c6c311db3a40525e edd9da42d71433dd a618368183e5a3db",
+    "euclidean_norm": "dfe26e71599cd8ff a929a20bcf74e9a7 6cd409fd8465a52b 1825aa5b306c705f",
+    "pairwise_distance": "e920d78c90ca689f edd6bf8d6648058e cc9bb7702ff4d029 3bc704a83d9a8b57",
+    "segment_sum": "3d0e9e92a97d31fb bd10448b23bb16ff 2488bf85ccaaca24 4f1b12b4d1fa9efa",
+    "segment_mean": "22acced45548ca22 887076c225edec1a a67dd69ce35b9516 8a5ab390bbb1b246",
 }
 
 

@@ -232,6 +232,26 @@ def crammer_singer_hinge(x: Array, t: Array, margin: float, reduction: str) -> A
     return reduced(losses, reduction)
 
 
+def euclidean_norm(x: Array) -> Array:
+    return np.sqrt((x * x).sum(-1))
+
+
+def pairwise_distance(x: Array, other: Array, eps: float) -> Array:
+    return euclidean_norm(x - other + dual(eps))
+
+
+def segment_sum(x: Array, ids: Array, count: int) -> Array:
+    y = np.full((count, *x.shape[1:]), dual(0))
+    for row, s in zip(x, ids, strict=True):
+        y[s] = y[s] + row
+    return y
+
+
+def segment_mean(x: Array, ids: Array, count: int) -> Array:
+    sizes = [max(int((ids == s).sum()), 1) for s in range(count)]
+    return segment_sum(x, ids, count) / np.reshape(sizes, (-1, *[1] * (x.ndim - 1)))
+
+
 def each(f: Callable[[Dual], Any], x: Array) -> Array:
     y = np.empty(x.shape, object)
     y.flat = [f(z) for z in x.flat]
@@ -666,6 +686,33 @@ REGRESSION = tuple(
     for s in (0.001, 1, 30) for w in (0.01, 1, 10) for reg in (0.0, 0.1, 3.0)
 )  # fmt: skip
 
+NORM = (
+    *(Case(f"scale-{s:g}-c{c}-{take}", only_x(normal, (2, c), s)) for take in "abcd" for c in (1, 2, 3, 5, 10, 17)
+      for s in (1e-9, 0.001, 1, 30, 1e9)),
+    *(Case(f"dominant-{lead:g}-c{c}", only_x(dominant, 2, c, lead)) for c in FEW for lead in (5, 100, 1e6)),
+)  # fmt: skip
+
+
+def two_points(shape: tuple[int, ...], scale: float, shift: float = 0.0) -> Any:
+    return lambda draw: {"x": draw.normal("x", shape, scale, shift), "other": draw.normal("other", shape, scale, shift)}
+
+
+DISTANCE = tuple(
+    Case(f"scale-{s:g}-shift-{shift:g}-c{c}-eps-{eps:g}", two_points((2, c), s, shift), {"eps": eps})
+    for c in (1, 2, 3, 10) for s in (0.001, 0.1, 1, 30) for shift in (0, 10) for eps in (0.0, 1e-6, 0.01, 3.0)
+)  # fmt: skip
+
+
+def rows_of_segments(n: int, count: int, scale: float, rest: tuple[int, ...]) -> Any:
+    return lambda draw: {"x": draw.normal("x", (n, *rest), scale), "ids": draw.integers("ids", (n,), count)}
+
+
+SEGMENTS = tuple(
+    Case(f"{n}-in-{count}-scale-{s:g}-of-{len(rest)}-{take}", rows_of_segments(n, count, s, rest), {"count": count})
+    for take in "ab" for n in (1, 2, 5, 12, 20) for count in (1, 3, 8) for s in (1e-9, 1, 1e9)
+    for rest in ((), (2,))
+)  # fmt: skip
+
 OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "softmax": (softmax, ALONG_AXIS),
     "log_softmax": (log_softmax, ALONG_AXIS),
@@ -687,6 +734,10 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "crammer_singer_hinge": (crammer_singer_hinge, CRAMMER_SINGER),
     "hinge_embedding": (hinge_embedding, HINGE_EMBEDDING),
     "margin_ranking": (margin_ranking, MARGIN_RANKING),
+    "euclidean_norm": (euclidean_norm, NORM),
+    "pairwise_distance": (pairwise_distance, DISTANCE),
+    "segment_sum": (segment_sum, SEGMENTS),
+    "segment_mean": (segment_mean, SEGMENTS),
 }
 
 
