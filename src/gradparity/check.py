@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import traceback
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -243,7 +242,7 @@ class Run:
 
     def raised(self, group: Group, exception: Exception) -> Iterator[Result]:
         kind = type(exception).__name__
-        words = "raised " + " ".join(traceback.format_exception_only(exception)[-1].split())[:400]
+        words = "raised " + " ".join(f"{kind}: {exception}".split())[:400]
         for k, case in enumerate(group.cases):
             for name in self.checks + self.counted(self.checks, case, group.cotangent):
                 yield self.row_of(group, name, k, **self.verdict_of(kind, words, case))

@@ -191,7 +191,8 @@ def chosen_ops(selection: Selection) -> list[Op]:
 
 def arguments(op: Op) -> list[str]:
     """The arguments that a function of one's own is called with."""
-    return [name for name in inspect.signature(op.forward).parameters if name not in op.conventions]
+    parameters = inspect.signature(op.forward).parameters.values()
+    return [p.name for p in parameters if p.name not in op.conventions and p.kind is not p.VAR_KEYWORD]
 
 
 def cases_lines(selection: Selection) -> Iterator[str]:
