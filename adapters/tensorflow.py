@@ -373,8 +373,7 @@ IMPLEMENTATIONS = (
         "squared_hinge", fn=squared_hinge, conventions={"nan_margin": NAN}, precision={"*float16/*": STEPWISE}
     ),
     Implementation(
-        "ragged_centroid", fn=ragged_centroid,
-        precision={"*float16/value/*": Precision("C", sharp=True), "*float16/vjp/*": STEPWISE},
+        "ragged_centroid", fn=ragged_centroid, precision={"*float16/*": Precision("C", sharp=True)}
     ),
     Implementation(
         "binary_cross_entropy_with_logits", "tf.nn.sigmoid_cross_entropy_with_logits", sigmoid_cross_entropy,
