@@ -133,22 +133,22 @@ class Spectrum:
 
     def derivative(self, s: Array, m: int) -> Array:
         within = np.arange(len(self.eigenvalues)) < m
-        across = np.logical_xor.outer(within, within)
-        apart = np.where(
-            across, np.subtract.outer(self.eigenvalues, self.eigenvalues) * np.where(within, 1, -1)[:, None], 1
-        )
+        across, signs = np.logical_xor.outer(within, within), np.where(within, 1, -1)[:, None]
+        apart = np.where(across, np.subtract.outer(self.eigenvalues, self.eigenvalues) * signs, 1)
         if self.a is None:
             return self.vectors @ np.where(across, self.vectors.T @ s @ self.vectors / apart, 0) @ self.vectors.T
-        a = self.a
-        v, back = Tracked(self.vectors, 0.0, a), Tracked(self.vectors.T, 0.0, a)
-        z = back @ s @ v
-        steps = np.where(across, z / Tracked(apart, 0.0, a), 0.0)
-        steps = v @ Tracked(steps.v, steps.full + self.within(z, m), a) @ back
-        d = float(self.d * (2 * self.levels.max() + self.d)) if self.singular else self.d
-        room = float(np.min(np.abs(apart), where=across, initial=np.inf)) - 2 * d
+        v, back = Tracked(self.vectors, 0.0, self.a), Tracked(self.vectors.T, 0.0, self.a)
+        z: Any = back @ s @ v
+        steps: Any = np.where(across, z / Tracked(apart, 0.0, self.a), 0.0)
+        y: Any = v @ Tracked(steps.v, steps.full + self.within(z, m), self.a) @ back
+        return Tracked(y.v, y.full + self.turned(s, float(np.min(apart, where=across, initial=np.inf))), self.a)
+
+    def turned(self, s: Tracked, gap: float) -> float:
+        """What k moved, and vectors that are not orthonormal, do to the derivative in the direction s."""
+        d = self.d * (2 * float(self.levels.max()) + self.d) if self.singular else self.d
+        room = gap - 2 * d
         norm = float(np.sqrt(np.sum(np.square(s.v.astype(np.float64)) + np.square(s.full))))
-        e = norm * (2 * d / room**2 + 4 * self.o / room) if room > 0 else np.inf
-        return Tracked(steps.v, steps.full + e, a)
+        return norm * (2 * d / room**2 + 4 * self.o / room) if room > 0 else np.inf
 
     def within(self, z: Tracked, m: int) -> Array:
         """What rounding leaves of the pairs within, for which z_ij = z_ji and 1 / (l_i - l_j) = -1 / (l_j - l_i)."""
