@@ -254,10 +254,30 @@ def segment_mean(x: Any, ids: Any, count: int) -> Any:
     return jax.ops.segment_sum(x, ids, count) / jnp.reshape(sizes, (-1, *[1] * (x.ndim - 1)))
 
 
+def pca(x: Any, components: int) -> Any:
+    import jax.numpy as jnp
+
+    m = jnp.mean(x, axis=0)
+    values, vectors = jnp.linalg.eigh((x - m) @ (x - m).T)
+    values, vectors = values[::-1][:components], vectors[:, ::-1][:, :components]
+    z = vectors * jnp.sqrt(values)
+    return m + vectors @ (vectors.T @ (x - m)), values, jnp.einsum("ik,jk->kij", z, z)
+
+
+def pca_svd(x: Any, components: int) -> Any:
+    import jax.numpy as jnp
+
+    m = jnp.mean(x, axis=0)
+    u, s, w = jnp.linalg.svd(x - m, full_matrices=False)
+    z = u[:, :components] * s[:components]
+    return m + z @ w[:components], jnp.square(s[:components]), jnp.einsum("ik,jk->kij", z, z)
+
+
 NAN = float("nan")
 ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
 see https://github.com/jax-ml/jax/issues/40409"
 OF_A_NORM = {"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")}
+NO_EIGH = {"*float16/*": "jax.numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"
 
 INF = float("inf")
@@ -360,6 +380,8 @@ IMPLEMENTATIONS = (
         "euclidean_norm", "jax.numpy.linalg.norm", euclidean_norm, conventions={"at_zero": NAN}, precision=OF_A_NORM
     ),
     Implementation("pairwise_distance", fn=pairwise_distance, conventions={"at_zero": NAN}, precision=OF_A_NORM),
+    Implementation("pca", fn=pca, unsupported=NO_EIGH),
+    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH),
     Implementation(
         "segment_sum", "jax.ops.segment_sum", segment_sum,
         precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED},

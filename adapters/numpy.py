@@ -339,7 +339,40 @@ def segment_mean_loop_vjp(g: Any, y: Any, x: Any, ids: Any, count: int) -> Any:
     return {"x": np.stack([g[s] / x.dtype.type(np.sum(ids == s)) for s in ids]) if len(ids) else np.zeros_like(x)}
 
 
+def pca_snapshot(x: Any, components: int) -> Any:
+    import numpy as np
+
+    m = x.mean(axis=0)
+    c = x - m
+    values, vectors = np.linalg.eigh(c @ c.T)
+    values, vectors = values[::-1][:components], vectors[:, ::-1][:, :components]
+    w = c.T @ vectors / np.sqrt(values)
+    z = c @ w
+    return z @ w.T + m, values, np.einsum("ik,jk->kij", z, z)
+
+
+def pca_covariance(x: Any, components: int) -> Any:
+    import numpy as np
+
+    m = x.mean(axis=0)
+    c = x - m
+    values, vectors = np.linalg.eigh(c.T @ c)
+    values, w = values[::-1][:components], vectors[:, ::-1][:, :components]
+    z = c @ w
+    return z @ w.T + m, values, np.einsum("ik,jk->kij", z, z)
+
+
+def pca_svd(x: Any, components: int) -> Any:
+    import numpy as np
+
+    m = x.mean(axis=0)
+    u, s, w = np.linalg.svd(x - m, full_matrices=False)
+    z = u[:, :components] * s[:components]
+    return z @ w[:components] + m, s[:components] ** 2, np.einsum("ik,jk->kij", z, z)
+
+
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
+NO_EIGH = {"*float16/*": "numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_THE_DTYPE = {"*float16/*": Precision("C")}
 WORDS = "added up in the dtype itself, so many terms, or so large ones, have no bound: there is nothing to judge"
 NO_BOUND = dict.fromkeys(
@@ -468,6 +501,9 @@ IMPLEMENTATIONS = (
         conventions={"at_zero": 0.0},
         precision=IN_THE_DTYPE,
     ),
+    Implementation("pca", fn=pca_snapshot, unsupported=NO_EIGH | NO_GRADIENT),
+    Implementation("pca", fn=pca_covariance, road="covariance", unsupported=NO_EIGH | NO_GRADIENT),
+    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH | NO_GRADIENT),
     Implementation("segment_sum", fn=segment_sum_loop, vjp=segment_sum_loop_vjp, precision=IN_THE_DTYPE),
     Implementation(
         "segment_mean",

@@ -253,6 +253,27 @@ def segment_mean(x: Any, ids: Any, count: int) -> Any:
     return tf.math.unsorted_segment_mean(x, ids, count)
 
 
+def pca(x: Any, components: int) -> Any:
+    import tensorflow as tf
+
+    m = tf.reduce_mean(x, axis=0)
+    values, vectors = tf.linalg.eigh(tf.matmul(x - m, x - m, transpose_b=True))
+    values, vectors = values[::-1][:components], vectors[:, ::-1][:, :components]
+    z = vectors * tf.sqrt(values)
+    reconstruction = m + vectors @ tf.matmul(vectors, x - m, transpose_a=True)
+    return reconstruction, values, tf.einsum("ik,jk->kij", z, z)
+
+
+def pca_svd(x: Any, components: int) -> Any:
+    import tensorflow as tf
+
+    m = tf.reduce_mean(x, axis=0)
+    s, u, w = tf.linalg.svd(x - m)
+    z = u[:, :components] * s[:components]
+    reconstruction = m + tf.matmul(z, w[:, :components], transpose_b=True)
+    return reconstruction, tf.square(s[:components]), tf.einsum("ik,jk->kij", z, z)
+
+
 NAN = float("nan")
 F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
@@ -275,6 +296,7 @@ REDUCED_BY_TF = {
 # off (at 1 too), 3.3 with the product: the largest of two million arguments
 RECIPROCAL = Precision("A", ulps={"divide": 3.5})
 OF_A_NORM = {"bfloat16/value/*": STEPWISE, "*float16/*": Precision("B")}
+NO_EIGH = {"*float16/*": "tf.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "each row is added to its segment in 16 bits"
 ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
@@ -445,6 +467,8 @@ IMPLEMENTATIONS = (
     ),
     Implementation("euclidean_norm", "tf.norm", euclidean_norm, conventions={"at_zero": NAN}, precision=OF_A_NORM),
     Implementation("pairwise_distance", fn=pairwise_distance, conventions={"at_zero": NAN}, precision=OF_A_NORM),
+    Implementation("pca", fn=pca, unsupported=NO_EIGH),
+    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH),
     Implementation("segment_sum", "tf.math.unsorted_segment_sum", segment_sum, precision=ADDED_IN_TURN),
     Implementation(
         "segment_mean", "tf.math.unsorted_segment_mean", segment_mean, conventions={"empty": 0.0},

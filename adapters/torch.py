@@ -171,6 +171,25 @@ def segment_mean_reduce(x: Any, ids: Any, count: int) -> Any:
     return x.new_zeros(count, *x.shape[1:]).scatter_reduce(0, places, x, "mean", include_self=False)
 
 
+def pca(x: Any, components: int) -> Any:
+    import torch
+
+    m = x.mean(0)
+    values, vectors = torch.linalg.eigh((x - m) @ (x - m).T)
+    values, vectors = values.flip(0)[:components], vectors.flip(1)[:, :components]
+    z = vectors * values.sqrt()
+    return m + vectors @ (vectors.T @ (x - m)), values, torch.einsum("ik,jk->kij", z, z)
+
+
+def pca_svd(x: Any, components: int) -> Any:
+    import torch
+
+    m = x.mean(0)
+    u, s, w = torch.linalg.svd(x - m, full_matrices=False)
+    z = u[:, :components] * s[:components]
+    return m + z @ w[:components], s[:components].square(), torch.einsum("ik,jk->kij", z, z)
+
+
 NAN = float("nan")
 ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 bits, along others it is not; see \
 https://github.com/pytorch/pytorch/issues/140222"
@@ -180,6 +199,7 @@ OTHER_AXES = "along other axes than the last the exponentials and their sum are 
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
+NO_EIGH = {"*float16/*": "torch.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "index_add adds each row to its segment in 16 bits, scatter_reduce adds up in float32"
 ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
@@ -330,6 +350,8 @@ IMPLEMENTATIONS = (
         "pairwise_distance", "torch.nn.functional.pairwise_distance", renames={"x": "x1", "other": "x2"},
         conventions={"at_zero": 0.0}, precision={"*float16/*": STEPWISE},
     ),
+    Implementation("pca", fn=pca, unsupported=NO_EIGH),
+    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH),
     Implementation("segment_sum", fn=segment_sum, precision=ADDED_IN_TURN),
     Implementation("segment_mean", fn=segment_mean, conventions={"empty": NAN}, precision=ADDED_IN_TURN),
     Implementation(

@@ -6,6 +6,7 @@ from gradparity.mutants import (
     hinges,
     multiclass_hinges,
     norms,
+    pca,
     pointwise,
     probabilities,
     ragged_centroid,
@@ -25,4 +26,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *softmax_regression.MUTANTS,
     *multiclass_hinges.MUTANTS,
     *norms.MUTANTS,
+    *pca.MUTANTS,
 )

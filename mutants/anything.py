@@ -43,7 +43,7 @@ LARGE = {
     "ragged_centroid": "offset-100", "softmax_regression": "large-scores", "negative_log_likelihood": "",
     "layered_cross_entropy": "", "binary_cross_entropy": "", "multiclass_hinge": "scale-100",
     "crammer_singer_hinge": "scale-1000", "euclidean_norm": "scale-30", "pairwise_distance": "scale-30",
-    "segment_sum": "scale-30", "segment_mean": "scale-30",
+    "segment_sum": "scale-30", "segment_mean": "scale-30", "pca": "offset-100",
 }  # fmt: skip
 ONE_NUMBER = {"softmax_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
 BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
@@ -93,6 +93,7 @@ FLOOR = {
     "pairwise_distance": ((4, "scale-1"), (4, "scale-1")),
     "segment_sum": ((3, "scale-1"), (0, "scale-1")),
     "segment_mean": ((4, "scale-1"), (3, "scale-1")),
+    "pca": ((10, "scale-1"), (10, "rows-3")),
 }
 
 

@@ -17,6 +17,7 @@ from gradparity.reference import (
     multiclass_hinge,
     negative_log_likelihood,
     pairwise_distance,
+    pca,
     ragged_centroid,
     segment_mean,
     segment_sum,
@@ -37,6 +38,6 @@ OPS: dict[str, Op] = {
         negative_log_likelihood, layered_cross_entropy, binary_cross_entropy,
         softmax_regression,
         multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
-        euclidean_norm, pairwise_distance, segment_sum, segment_mean,
+        euclidean_norm, pairwise_distance, segment_sum, segment_mean, pca,
     )
 }  # fmt: skip

@@ -40,8 +40,8 @@ from gradparity.op import (
     wide,
 )
 
-SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "underflow",
-           "output rounding")  # fmt: skip
+SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "eigh",
+           "underflow", "output rounding")  # fmt: skip
 
 
 def check(

@@ -6,7 +6,8 @@ and float32, and 1 in 16 bits, where rounding the output is nearly all that is a
 ragged centroid loss, 0.04 and 0.02: it allows the errors of all members of a class to add up, and they do not. The
 gradient of the hinge rounds nothing: its bound is 0, and there is nothing to come near to. Where no long double is
 longer the witness of float64 is the reference itself, bit by bit: no witness. Softmax regression has one number for the
-errors of all scores of all rows, and of all squares of its penalty, which do not add up either: 0.005 in float64.
+errors of all scores of all rows, and of all squares of its penalty, which do not add up either: 0.005 in float64. The
+gradient of pca allows one norm of all that moves a matrix at every element, twice over the square of a gap: 0.0003.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from gradparity.op import COMPARED, FORMATS, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 
 NEAR = 1e-2
-LESS_NEAR = {("softmax_regression", "value"): 2e-3}
+LESS_NEAR = {("softmax_regression", "value"): 2e-3, ("pca", "vjp"): 1e-4}
 # Nothing is rounded: g, -g or 0; only a subnormal g may be lost.
 EXACT = {("hinge", "vjp"), ("segment_sum", "vjp")}
 # Only a quotient is, by the number of classes that tie or of rows: in so many cases, and in float16 by less than

@@ -19,6 +19,8 @@ from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
 from gradparity.mutants.multiclass_hinges import for_each_that_ties, once_for_the_label
+from gradparity.mutants.pca import falling, snapshot
+from gradparity.mutants.pca import gradient as pca_gradient
 from gradparity.mutants.probabilities import backwards, layered
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, median
 from gradparity.mutants.softmax_family import (
@@ -286,6 +288,10 @@ LABEL_SCALED = result(lambda dx, kw: dx * (1 + kw["t"].astype(dx.dtype)[:, None]
 LABEL_0 = arguments(lambda kw: {"t": 0 * kw["t"]})
 
 
+def rows_centred(x: Array, components: int) -> Any:
+    return snapshot(centre=lambda x: x - np.mean(x, axis=1, keepdims=True))(x, components)
+
+
 def log_mean_exp(x: Array, axis: int) -> Array:
     return np.log(np.mean(np.exp(x), axis=axis, dtype=x.dtype))
 
@@ -480,6 +486,17 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("of-equal-rows", "coarse", SCALED),
         ("sum-over-size", "scale-1", SCALED),
         ("gradient-adds-up", "scale-1", result(lambda dx, kw: 1.001 * dx)),
+    )},
+    **{("pca", name): (at, defect) for name, at, defect in (
+        ("translation", "coarse", instead(snapshot(mean=lambda x: np.mean(x, axis=0) / 2))),
+        ("order", "scale-1", BY_PLACE),
+        ("mean-is-kept", "scale-1", instead(snapshot(mean=np.mean))),
+        ("everything-is-left", "components-3", instead(snapshot(chosen=lambda k: slice(k - 1)))),
+        ("projections-sum-to-zero", "scale-10", instead(rows_centred)),
+        ("eigenvalue-is-square", "scale-1", instead(snapshot(
+            decomposed=lambda k: (falling(k)[0] / k.dtype.type(3), falling(k)[1])))),
+        ("gradient-of-translation", "scale-1", instead(pca_gradient(mean=False))),
+        ("euler", "scale-1", instead(pca_gradient(direct=False))),
     )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),

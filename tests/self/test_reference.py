@@ -133,6 +133,7 @@ COVERED = {
     "softmax_regression": 18,
     "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
     "margin_ranking": 16, "euclidean_norm": 15, "pairwise_distance": 13, "segment_sum": 13, "segment_mean": 12,
+    "pca": 20,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -159,6 +160,7 @@ LEFT_OUT = {
     "pairwise_distance": {"large", "empty", "non-finite", "kink"},
     "segment_sum": {"large", "empty", "non-finite"},
     "segment_mean": {"large", "empty", "non-finite"},
+    "pca": set(),
 }
 
 
@@ -247,6 +249,7 @@ DIFFERENCED = {
     "pairwise_distance": ("scale-10", "scale-30"),
     "segment_sum": ("scale-1", "some-empty", "vector"),
     "segment_mean": ("scale-1", "some-empty", "vector"),
+    "pca": ("scale-10", "gap-half"),
 }
 
 
@@ -288,6 +291,38 @@ def test_the_course_exercise_gives_the_numbers_of_its_handout() -> None:
     assert np.array_equal(
         np.round(dw.astype(float), 6), [[-0.085229, 0.112664, -0.027435], [0.351029, -0.410729, 0.0597]]
     )
+
+
+# What scikit-learn 1.9.1 gives, PCA(n_components=3).fit_transform, to eight decimals.
+THREADS_PROJECTIONS = [
+    [4282.20163145, 147.84415964, -267.73483211], [-3025.62452358, 683.58580386, 67.76941319],
+    [-3599.15380006, -569.33984612, -148.62757658], [2342.57669218, -262.09011737, 348.5929955],
+]  # fmt: skip
+
+
+def assert_are_the_projections(z: Any) -> None:
+    """Up to a sign for each component, and to half of the last decimal that is printed of each factor."""
+    case = next(case for case in OPS["pca"].cases if case.name == "thread")
+    squares = OPS["pca"].forward(**drawn(OPS["pca"], case), **case.params)[2]
+    for square, column in zip(squares, np.transpose(z), strict=True):
+        half = 0.5e-8 * np.add.outer(abs(column), abs(column)) + 1e-15 * np.max(column**2)
+        assert (abs(square - np.outer(column, column)) <= half).all()
+
+
+def test_pca_gives_the_projections_of_scikit_learn() -> None:
+    assert_are_the_projections(THREADS_PROJECTIONS)
+    flipped = np.array(THREADS_PROJECTIONS) * [1, -1, 1]
+    assert_are_the_projections(flipped)
+    with pytest.raises(AssertionError):
+        assert_are_the_projections(np.array(THREADS_PROJECTIONS) * (1 + 1e-9))
+    with pytest.raises(AssertionError):
+        assert_are_the_projections(flipped[:, [1, 0, 2]])
+
+
+def test_pca_gives_the_projections_of_the_scikit_learn_that_is_installed() -> None:
+    decomposition = pytest.importorskip("sklearn.decomposition", reason="scikit-learn is an optional extra")
+    case = next(case for case in OPS["pca"].cases if case.name == "thread")
+    assert_are_the_projections(decomposition.PCA(3).fit_transform(drawn(OPS["pca"], case)["x"]))
 
 
 def test_every_op_has_its_central_differences() -> None:
@@ -465,6 +500,10 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
     "multiclass hinge of one class": (
         "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),
     "norm": ("euclidean_norm", {"x": [[3, 4], [-5, 12], [0, 0.0], [1, -1]]}, {}, [5, 13, 0, np.sqrt(L(2))]),
+    **{f"pca, {k} of two directions": (
+        "pca", {"x": [[6, 4, 1], [0, 4, 1], [3, 6, 1], [3, 2, 1.0]]}, {"components": k}, want)
+       for k, want in ((1, [[6, 4, 1], [0, 4, 1], [3, 4, 1], [3, 4, 1]]),
+                       (2, [[6, 4, 1], [0, 4, 1], [3, 6, 1], [3, 2, 1]]))},
     "norm of nothing": ("euclidean_norm", {"x": np.zeros((2, 0))}, {}, [0, 0]),
     **{f"distance, eps {eps:g}": ("pairwise_distance", {"x": [[3, 4], [1, 1]], "other": [[0, 0], [1, 1.0]]},
                                   {"eps": eps}, want)

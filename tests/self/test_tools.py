@@ -132,6 +132,7 @@ INPUTS = {
     "pairwise_distance": "e920d78c90ca689f edd6bf8d6648058e cc9bb7702ff4d029 3bc704a83d9a8b57",
     "segment_sum": "3d0e9e92a97d31fb bd10448b23bb16ff 2488bf85ccaaca24 4f1b12b4d1fa9efa",
     "segment_mean": "22acced45548ca22 887076c225edec1a a67dd69ce35b9516 8a5ab390bbb1b246",
+    "pca": "f0f4ffe802a6ed0f 054e3472c6a99b19 b80dfc2a2d07b98b 6a993abd7c3f07d6",
 }
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,51 @@ def segment_sum(x: Array, ids: Array, count: int) -> Array:
 def segment_mean(x: Array, ids: Array, count: int) -> Array:
     sizes = [max(int((ids == s).sum()), 1) for s in range(count)]
     return segment_sum(x, ids, count) / np.reshape(sizes, (-1, *[1] * (x.ndim - 1)))
+
+
+def pca(x: Array, components: int) -> tuple[Array, Array, Array]:
+    """The projector on the largest eigenvalues of k = c c^T is (1 + sign(k - cut)) / 2, for a cut below them: nothing
+    here is an eigenvector. z_i z_i^T is k times the difference of two such projectors, and l_i its trace."""
+    n = len(x)
+    m = x.sum(axis=0) / n
+    c = x - m
+    k = c @ c.T
+    eye = each(dual, np.eye(n))
+    least = each(without_derivatives, k)
+    levels = sorted((float(v) for v in np.linalg.eigvalsh(each(lambda z: float(z.v), k).astype(float))), reverse=True)
+    cuts = [dual((a + b) / 2) for a, b in pairwise(levels)][:components]
+    below = [0 * eye] + [above(least, cut, eye) for cut in cuts]
+    squares = [least @ (q - p) for p, q in pairwise(below)]
+    values = np.array([np.trace(square) for square in squares])
+    return m + above(k, cuts[-1], eye) @ c, values, np.stack(squares)
+
+
+def without_derivatives(z: Dual) -> Dual:
+    return Dual(z.v, {})
+
+
+def above(k: Array, cut: Dual, eye: Array) -> Array:
+    """Newton's iteration s (3 - s^2) / 2 for the sign of a symmetric s, |s| <= 1, which converges quadratically
+    (Higham, Functions of Matrices (2008), section 5.3). Its distance from the limit is at most |s^2 - 1|, which is
+    added to the radius; that of the derivatives, by Cauchy's estimate, no more than that divided by what s can be moved
+    by, far less than 2^100."""
+    s = (k - eye * cut) / sum((z * z for z in k.flat), len(k) * cut * cut).sqrt() / 2
+    left = s @ s - eye
+    if flint.ctx.prec < 2048:
+        raise UndecidedError
+    while any(z.v.abs_upper() > LIMIT for z in left.flat):
+        s = s - s @ left / 2
+        left = s @ s - eye
+        if any(z.v.rad() > LIMIT for z in left.flat):
+            raise UndecidedError
+    return each(widened_by_the_limit, (s + eye) / 2)
+
+
+LIMIT = arb(2) ** -400
+
+
+def widened_by_the_limit(z: Dual) -> Dual:
+    return Dual(z.v + arb(0, LIMIT), {i: d + arb(0, LIMIT * 2**100) for i, d in z.d.items()})
 
 
 def each(f: Callable[[Dual], Any], x: Array) -> Array:
@@ -713,6 +759,24 @@ SEGMENTS = tuple(
     for rest in ((), (2,))
 )  # fmt: skip
 
+
+def measured(rows: int, columns: int, scale: float, grade: float, shift: float) -> Any:
+    """Rows of data whose columns fall by `grade`."""
+    return lambda draw: {
+        "x": draw.quantised(
+            shift
+            + draw.normal("x", (rows, columns), scale).astype(np.float64) * np.power(float(grade), -np.arange(columns))
+        )
+    }
+
+
+PCA = tuple(
+    Case(f"{n}x{m}-scale-{s:g}-grade-{grade:g}-shift-{shift:g}-components-{k}-{take}", measured(n, m, s, grade, shift),
+         {"components": k})
+    for take in "abc" for n, m, k in ((2, 3, 1), (3, 3, 1), (3, 4, 2), (4, 4, 2), (4, 5, 3)) for s in (0.01, 1, 30)
+    for grade, shift in ((1, 0), (2, 0), (1, 10))
+)  # fmt: skip
+
 OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "softmax": (softmax, ALONG_AXIS),
     "log_softmax": (log_softmax, ALONG_AXIS),
@@ -738,6 +802,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "pairwise_distance": (pairwise_distance, DISTANCE),
     "segment_sum": (segment_sum, SEGMENTS),
     "segment_mean": (segment_mean, SEGMENTS),
+    "pca": (pca, PCA),
 }
 
 

@@ -1,0 +1,155 @@
+"""Eigenvalues, projectors and their derivatives: what errors make of them, and no less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.arithmetic import Arithmetic, Tracked
+from gradparity.op import FORMATS, Array
+from gradparity.spectral import EIGH, SVD, Spectrum, eigh, jacobi, svd
+
+A = Arithmetic("float32")
+METHODS = {"eigh": eigh, "svd": svd}
+
+
+def rotations(n: int, seed: int) -> Array:
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((n, n)))[0]
+
+
+def of_levels(levels: Any, seed: int = 0) -> Array:
+    """A symmetric matrix of these eigenvalues, in long double."""
+    v = jacobi(np.cov(rotations(len(levels), seed)).astype(np.longdouble))[1]
+    half = v * np.sqrt(np.abs(np.asarray(levels, np.longdouble)))
+    return (half * np.sign(levels)) @ half.T
+
+
+def inexact(k: Array, e: float) -> Tracked:
+    return Tracked(k, np.full(k.shape, e), A)
+
+
+@pytest.mark.parametrize("n", [2, 3, 6, 12])
+@pytest.mark.parametrize("kind", [np.float64, np.longdouble])
+def test_the_decomposition_is_one(n: int, kind: Any) -> None:
+    """To what is charged for it; where all eigenvalues are equal, too."""
+    for levels in (2.0 ** -np.arange(n), np.ones(n), np.zeros(n)):
+        k = of_levels(levels, n).astype(kind)
+        values, v = jacobi(k)
+        charged = EIGH * n * 2 * float(np.finfo(kind).eps)
+        assert (np.diff(values) <= 0).all()
+        assert frobenius((v * values) @ v.T - k) <= charged
+        assert frobenius(v.T @ v - np.eye(n)) <= charged
+
+
+def test_a_complex_step_goes_through() -> None:
+    """The derivative of eigenvalues and of a projector, as first-order perturbation theory has it."""
+    k, d = of_levels([4.0, 2.0, 1.0, 0.5]), of_levels([1.0, -1.0, 0.5, 2.0], 7)
+    s, step = eigh(k), 2.0**-150
+    moved = eigh(k + 1j * step * d)
+    eps = 64 * float(np.finfo(np.longdouble).eps)
+    assert np.abs(moved.values(4).imag / step - np.diagonal(s.vectors.T @ d @ s.vectors)).max() <= eps
+    assert np.abs(moved.projector(0, 2).imag / step - s.derivative(d, 2)).max() <= eps
+
+
+def moved_by(e: float, n: int) -> list[Array]:
+    """Perturbations whose elements are e in size, or less."""
+    drawn = np.random.default_rng(5)
+    signs = [np.sign(drawn.standard_normal((n, n))) for _ in range(20)]
+    return [e * (np.triu(s) + np.triu(s, 1).T) for s in signs] + [e * np.ones((n, n)), e * np.eye(n)]
+
+
+LEVELS = {
+    "apart": [8.0, 4.0, 2.0, 1.0],
+    "gap-2^-6": [2.0, 1 + 2.0**-6, 1.0, 0.5],
+    "pair-within": [2, 2 - 2.0**-6, 1, 0],
+}
+
+
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
+@pytest.mark.parametrize("e", [2.0**-24, 2.0**-16, 2.0**-10])
+def test_no_perturbation_moves_them_further(levels: list[float], e: float) -> None:
+    k, direction = of_levels(levels), of_levels([1.0, -1.0, 0.5, 2.0], 7)
+    s, exact = eigh(inexact(k, e)), eigh(k)
+    derivative = s.derivative(Tracked(direction, 0.0, A), 2)
+    for d in moved_by(e, 4):
+        other = eigh(k + d)
+        assert (np.abs(other.values(4) - exact.values(4)) <= s.values(4).full).all()
+        assert (
+            np.linalg.norm((other.projector(0, 2) - exact.projector(0, 2)).astype(float), 2)
+            <= s.projector(0, 2).e.max()
+        )
+        assert (np.abs(other.derivative(direction, 2) - exact.derivative(direction, 2)) <= derivative.full).all()
+
+
+@pytest.mark.parametrize(("levels", "e"), [(LEVELS["apart"], 2.0**-10), (LEVELS["gap-2^-6"], 2.0**-16)])
+def test_some_perturbation_moves_them_nearly_as_far(levels: list[float], e: float) -> None:
+    """The least that each rule may give: what a perturbation of all elements by e does, a fourth of which is still
+    near. A rule without its error, or its gap, would be below."""
+    k = of_levels(levels)
+    s, exact = eigh(inexact(k, e)), eigh(k)
+    others = [eigh(k + d) for d in moved_by(e, 4)]
+    assert max(np.abs(o.values(4) - exact.values(4)).max() for o in others) >= s.values(4).e.max() / 4
+    angles = [np.linalg.norm((o.projector(0, 2) - exact.projector(0, 2)).astype(float), 2) for o in others]
+    assert max(angles) >= s.projector(0, 2).e.max() / 8
+
+
+def test_a_rule_without_its_gap_is_seen() -> None:
+    """Were the bound of a projector that of the eigenvalues, this perturbation would break it."""
+    k = of_levels(LEVELS["gap-2^-6"])
+    e = 2.0**-16
+    s, exact = eigh(inexact(k, e)), eigh(k)
+    angles = [np.linalg.norm((eigh(k + d).projector(0, 2) - exact.projector(0, 2)).astype(float), 2)
+              for d in moved_by(e, 4)]  # fmt: skip
+    assert max(angles) > 8 * s.d
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_bound_of_a_projector_grows_as_one_over_the_gap(method: Callable[..., Spectrum]) -> None:
+    """Twice the bound for half of the gap, that of a derivative four times; 1 is as far apart as projectors are, and
+    without a gap a derivative may be anything."""
+    bounds, slopes = [], []
+    for gap in (2.0**-3, 2.0**-4, 2.0**-5):
+        levels = [2.0, 1 + gap, 1.0]
+        k = np.diag(np.sqrt(levels) if method is METHODS["svd"] else levels).astype(np.longdouble)
+        s = method(inexact(k, 2.0**-20))
+        bounds.append(float(s.projector(0, 2).e.max() - 2 * s.o))
+        slopes.append(float(s.derivative(Tracked(of_levels([1.0, -1.0, 0.5]), 0.0, A), 2).e.max()))
+    assert all(1.9 < after / before < 2.2 for before, after in pairwise(bounds))
+    assert all(3.5 < after / before < 4.5 for before, after in pairwise(slopes))
+    none = eigh(inexact(np.eye(3, dtype=np.longdouble), 0.0))
+    assert none.projector(0, 2).e.min() >= 1
+    assert np.isinf(none.derivative(Tracked(np.ones((3, 3), np.longdouble), 0.0, A), 2).full).all()
+
+
+def test_svd_does_not_square_the_condition() -> None:
+    """Of singular values 1 and 2^-10 the smaller is known to 2^10 times fewer digits by way of x x^T."""
+    x = np.diag([1.0, 2.0**-10]).astype(np.longdouble)
+    by_eigh, by_svd = eigh(A(x @ x.T)).values(2), svd(A(x)).values(2)
+    ratio = float(by_eigh.full[1] / by_svd.full[1])
+    assert 2.0**9 * EIGH / SVD / 2 < ratio < 2.0**9 * EIGH / SVD * 2
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_library_is_within_its_constant(dtype: str) -> None:
+    """What EIGH and SVD say of NumPy's LAPACK: residual and orthonormality, in n units of the matrix."""
+    drawn, unit = np.random.default_rng(3), FORMATS[dtype].unit
+    for n in (2, 3, 4, 8) * 20:
+        x = (drawn.standard_normal((n, n + 2)) * 10.0 ** drawn.uniform(-3, 0, (n, 1))).astype(dtype)
+        k = x @ x.T
+        values, v = np.linalg.eigh(np.tril(k) + np.tril(k, -1).T)
+        u, s, w = np.linalg.svd(x, full_matrices=False)
+        wide = [a.astype(np.longdouble) for a in (x, k, values, v, u, s, w)]
+        x, k, values, v, u, s, w = wide
+        k = np.tril(k) + np.tril(k, -1).T
+        residuals = (frobenius((v * values) @ v.T - k) / values[-1], frobenius(v.T @ v - np.eye(n)))
+        assert max(residuals) <= EIGH * n * unit
+        residuals = (frobenius((u * s) @ w - x) / s[0], frobenius(u.T @ u - np.eye(n)))
+        assert max(residuals) <= SVD * max(x.shape) * unit
+
+
+def frobenius(a: Array) -> float:
+    return float(np.sqrt(np.sum(a * a)))
