@@ -4,6 +4,7 @@ from gradparity.mutants import (
     anything,
     binary_cross_entropy,
     hinges,
+    logistic,
     multiclass_hinges,
     norms,
     pointwise,
@@ -23,6 +24,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *binary_cross_entropy.MUTANTS,
     *probabilities.MUTANTS,
     *softmax_regression.MUTANTS,
+    *logistic.MUTANTS,
     *multiclass_hinges.MUTANTS,
     *norms.MUTANTS,
 )
