@@ -273,6 +273,59 @@ def pca_svd(x: Any, components: int) -> Any:
     return m + z @ w[:components], jnp.square(s[:components]), jnp.einsum("ik,jk->kij", z, z)
 
 
+def focal_loss(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    p = jax.nn.sigmoid(x)
+    p_t = p * t + (1 - p) * (1 - t)
+    loss = (-t * jax.nn.log_sigmoid(x) - (1 - t) * jax.nn.log_sigmoid(-x)) * (1 - p_t) ** gamma
+    loss = loss if alpha is None else (alpha * t + (1 - alpha) * (1 - t)) * loss
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def one_vs_rest(x: Any, t: Any, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    own = jax.nn.one_hot(t, x.shape[-1], dtype=bool)
+    loss = -jnp.sum(jax.nn.log_sigmoid(jnp.where(own, x, -x)), axis=-1)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def logistic_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    scores = x @ w
+    loss = -t * jax.nn.log_sigmoid(scores) - (1 - t) * jax.nn.log_sigmoid(-scores)
+    return jnp.mean(loss) + reg * jnp.sum(w * w)
+
+
+def categorical_hinge(x: Any, t: Any, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    worst = jnp.max(jnp.where(jax.nn.one_hot(t, x.shape[-1], dtype=bool), 0, x), axis=-1)
+    loss = jnp.maximum(worst - jnp.take_along_axis(x, t[:, None], axis=-1)[:, 0] + 1, 0)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
+def multilabel_margin(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    within = jnp.cumsum(t < 0, axis=-1) == 0
+    listed = jnp.any(within[:, :, None] & (t[:, :, None] == jnp.arange(x.shape[-1])), axis=1)
+    pairs = listed[:, :, None] & ~listed[:, None, :]
+    h = jnp.where(pairs, jnp.maximum((1 - x)[:, :, None] + x[:, None, :], 0), 0)
+    loss = jnp.sum(h, axis=(1, 2))
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 NAN = float("nan")
 ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
 see https://github.com/jax-ml/jax/issues/40409"
@@ -390,6 +443,25 @@ IMPLEMENTATIONS = (
         "segment_mean", fn=segment_mean, conventions={"empty": NAN},
         precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN),
             "bfloat16/vjp/*": FUSED, "float16/vjp/*": STEPWISE},
+    ),
+    Implementation("focal_loss", fn=focal_loss, road="two-terms", precision={"*float16/*": STEPWISE}),
+    Implementation(
+        "one_vs_rest", fn=one_vs_rest, road="two-terms", conventions={"divisor": "one"},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "logistic_regression", fn=logistic_regression, road="two-terms", conventions={"penalty": 1.0},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "categorical_hinge", fn=categorical_hinge, conventions={"kink": 0.5, "tie": "split", "nan_margin": 0.0},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.5, "nan_margin": 0.0, "divisor": "one"},
+        precision={
+            "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS),
+        },
     ),
 )  # fmt: skip
 

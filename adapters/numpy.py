@@ -371,6 +371,138 @@ def pca_svd(x: Any, components: int) -> Any:
     return z @ w[:components] + m, s[:components] ** 2, np.einsum("ik,jk->kij", z, z)
 
 
+def focal_loss(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import numpy as np
+
+    z = np.where(t == 1, x, -x)
+    e = np.exp(-np.abs(z))
+    losses = (np.log1p(e) - np.minimum(z, 0)) * (np.where(z < 0, 1, e) / (1 + e)) ** gamma
+    losses = losses if alpha is None else np.where(t == 1, x.dtype.type(alpha), 1 - x.dtype.type(alpha)) * losses
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def focal_loss_vjp(g: Any, y: Any, x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import numpy as np
+
+    z = np.where(t == 1, x, -x)
+    e = np.exp(-np.abs(z))
+    p, q = np.where(z >= 0, 1, e) / (1 + e), np.where(z < 0, 1, e) / (1 + e)
+    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    scale = scale if alpha is None else np.where(t == 1, x.dtype.type(alpha), 1 - x.dtype.type(alpha)) * scale
+    dz = scale * q**gamma * (gamma * (p * (np.minimum(z, 0) - np.log1p(e))) - q)
+    return {"x": np.where(t == 1, dz, -dz)}
+
+
+def one_vs_rest(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    z = np.where(np.arange(x.shape[1]) == t[:, None], x, -x)
+    losses = (np.log1p(np.exp(-np.abs(z))) - np.minimum(z, 0)).sum(axis=1)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def one_vs_rest_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    e = np.exp(-np.abs(x))
+    p, one_hot = np.where(x >= 0, 1, e) / (1 + e), (np.arange(x.shape[1]) == t[:, None]).astype(x.dtype)
+    scale = g[:, None] if reduction == "none" else g if reduction == "sum" else g / x.dtype.type(len(x))
+    return {"x": scale * p - scale * one_hot}
+
+
+def logistic_regression_loop(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    loss = x.dtype.type(0)
+    for i in range(len(x)):
+        score = (x[i] @ w).astype(x.dtype)  # NumPy multiplies bfloat16 vectors into float32
+        z = score if t[i] == 1 else -score
+        loss = loss + (np.log1p(np.exp(-np.abs(z))) - np.minimum(z, 0))
+    return loss / x.dtype.type(len(x)) + x.dtype.type(reg) * np.sum(w * w)
+
+
+def logistic_regression_loop_vjp(g: Any, y: Any, x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    dx, dw = np.zeros_like(x), np.zeros_like(w)
+    for i in range(len(x)):
+        score = (x[i] @ w).astype(x.dtype)
+        z = score if t[i] == 1 else -score
+        e = np.exp(-np.abs(z))
+        q = (1 if z < 0 else e) / (1 + e)
+        slope = g * ((-q if t[i] == 1 else q) / x.dtype.type(len(x)))
+        dw += slope * x[i]
+        dx[i] = slope * w
+    return {"x": dx, "w": dw + 2 * (g * x.dtype.type(reg)) * w}
+
+
+def logistic_regression_vectorised(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    scores = (x @ w).astype(x.dtype)
+    losses = np.maximum(scores, 0) - scores * t + np.log1p(np.exp(-np.abs(scores)))
+    return np.sum(losses) / x.dtype.type(len(x)) + x.dtype.type(reg) * np.sum(w * w)
+
+
+def logistic_regression_vectorised_vjp(g: Any, y: Any, x: Any, w: Any, t: Any, reg: float) -> Any:
+    import numpy as np
+
+    scores = (x @ w).astype(x.dtype)
+    e = np.exp(-np.abs(scores))
+    s = g * ((np.where(scores >= 0, 1, e) / (1 + e) - t) / x.dtype.type(len(x)))
+    return {"x": np.outer(s, w), "w": (x.T @ s).astype(x.dtype) + 2 * (g * x.dtype.type(reg)) * w}
+
+
+def categorical_hinge(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    rows, wrong = np.arange(len(x)), x.copy()
+    wrong[rows, t] = 0
+    losses = np.maximum(wrong.max(axis=1) - x[rows, t] + 1, 0)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def categorical_hinge_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    rows, wrong = np.arange(len(x)), x.copy()
+    wrong[rows, t] = 0
+    worst = wrong.argmax(axis=1)
+    active = wrong[rows, worst] - x[rows, t] + 1 > 0
+    g = np.where(active, g / x.dtype.type(len(x)) if reduction == "mean" else g, 0)
+    dx = np.zeros_like(x)
+    dx[rows, worst] = g
+    dx[rows, t] = -g
+    return {"x": dx}
+
+
+def multilabel_margin_loop(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    losses = np.zeros(len(x), x.dtype)
+    for i, row in enumerate(t.tolist()):
+        listed = row[: [*row, -1].index(-1)]
+        for j in listed:
+            for k in set(range(len(row))) - set(listed):
+                losses[i] += np.maximum(1 - x[i, j] + x[i, k], 0)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def multilabel_margin_loop_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.zeros_like(x)
+    for i, row in enumerate(t.tolist()):
+        scale = {"none": g[i] if g.ndim else g, "sum": g, "mean": g / x.dtype.type(len(x))}[reduction]
+        listed = row[: [*row, -1].index(-1)]
+        for j in listed:
+            for k in set(range(len(row))) - set(listed):
+                if 1 - x[i, j] + x[i, k] > 0:
+                    dx[i, j] -= scale
+                    dx[i, k] += scale
+    return {"x": dx}
+
+
 NO_GRADIENT = {"*/vjp/*": "written without a gradient"}
 NO_EIGH = {"*float16/*": "numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_THE_DTYPE = {"*float16/*": Precision("C")}
@@ -511,6 +643,47 @@ IMPLEMENTATIONS = (
         vjp=segment_mean_loop_vjp,
         conventions={"empty": 0.0},
         precision=IN_THE_DTYPE,
+    ),
+    Implementation("focal_loss", fn=focal_loss, vjp=focal_loss_vjp, precision=IN_THE_DTYPE, unsupported=NO_BOUND),
+    Implementation(
+        "one_vs_rest",
+        fn=one_vs_rest,
+        vjp=one_vs_rest_vjp,
+        road="sigmoid-and-target",
+        conventions={"divisor": "one"},
+        precision=IN_THE_DTYPE,
+        unsupported=NO_BOUND,
+    ),
+    Implementation(
+        "logistic_regression",
+        fn=logistic_regression_loop,
+        vjp=logistic_regression_loop_vjp,
+        conventions={"penalty": 1.0},
+        precision=IN_THE_DTYPE,
+        unsupported=FEW_TERMS,
+    ),
+    Implementation(
+        "logistic_regression",
+        fn=logistic_regression_vectorised,
+        vjp=logistic_regression_vectorised_vjp,
+        road="sigmoid-and-target",
+        conventions={"penalty": 1.0},
+        precision=IN_THE_DTYPE,
+        unsupported=FEW_TERMS,
+    ),
+    Implementation(
+        "categorical_hinge",
+        fn=categorical_hinge,
+        vjp=categorical_hinge_vjp,
+        conventions={"kink": 0.0, "tie": "first", "nan_margin": 0.0},
+        precision={"*float16/*": Precision("C", sharp=True)},
+    ),
+    Implementation(
+        "multilabel_margin",
+        fn=multilabel_margin_loop,
+        vjp=multilabel_margin_loop_vjp,
+        conventions={"kink": 0.0, "nan_margin": 0.0, "divisor": "one"},
+        precision={"*float16/*": Precision("C", sharp=True)},
     ),
 )
 

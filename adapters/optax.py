@@ -44,6 +44,14 @@ def sigmoid_binary_cross_entropy(x: Any, t: Any, pos_weight: None, reduction: st
     return reductions[reduction](optax.sigmoid_binary_cross_entropy(x, t))
 
 
+def sigmoid_focal_loss(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.losses.sigmoid_focal_loss(x, t, alpha=alpha, gamma=gamma))
+
+
 NAN = float("nan")
 OF_LOG_SOFTMAX = {
     "*float16/value/*": STEPWISE, "*float16/vjp/*classes-1000": Precision("C", finding=ADDS_16_BITS),
@@ -72,6 +80,10 @@ IMPLEMENTATIONS = (
         "binary_cross_entropy_with_logits", "optax.sigmoid_binary_cross_entropy", sigmoid_binary_cross_entropy,
         road="two-terms", precision={"*float16/*": Precision("B")},
         unsupported={"*pos-weight*": "it has no weight of positive targets"},
+    ),
+    Implementation(
+        "focal_loss", "optax.losses.sigmoid_focal_loss", sigmoid_focal_loss, road="in-log-space",
+        precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

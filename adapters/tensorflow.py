@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -274,6 +275,49 @@ def pca_svd(x: Any, components: int) -> Any:
     return reconstruction, tf.square(s[:components]), tf.einsum("ik,jk->kij", z, z)
 
 
+def focal_loss(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import tensorflow as tf
+
+    p = tf.sigmoid(x)
+    p_t = p * t + (1 - p) * (1 - t)
+    loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=t, logits=x) * (1 - p_t) ** gamma
+    loss = loss if alpha is None else (alpha * t + (1 - alpha) * (1 - t)) * loss
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def one_vs_rest(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    label = tf.one_hot(t, x.shape[-1], dtype=x.dtype)
+    loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=label, logits=x), axis=-1)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def logistic_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import tensorflow as tf
+
+    loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=t, logits=tf.linalg.matvec(x, w))
+    return tf.reduce_mean(loss) + reg * tf.nn.l2_loss(w)
+
+
+def categorical_hinge(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    loss = tf.keras.losses.categorical_hinge(tf.one_hot(t, x.shape[-1], dtype=x.dtype), x)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def multilabel_margin(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    within = tf.equal(tf.cumsum(tf.cast(t < 0, t.dtype), axis=-1), 0)
+    listed = tf.reduce_any(within[:, :, None] & tf.equal(t[:, :, None], tf.range(x.shape[-1], dtype=t.dtype)), axis=1)
+    pairs = listed[:, :, None] & ~listed[:, None, :]
+    h = tf.where(pairs, tf.nn.relu((1 - x)[:, :, None] + x[:, None, :]), tf.constant(0, x.dtype))
+    loss = tf.reduce_sum(h, axis=[1, 2])
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 NAN = float("nan")
 F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
@@ -474,6 +518,26 @@ IMPLEMENTATIONS = (
         "segment_mean", "tf.math.unsorted_segment_mean", segment_mean, conventions={"empty": 0.0},
         precision=ADDED_IN_TURN,
     ),
+    Implementation("focal_loss", fn=focal_loss, road="sigmoid-and-target", precision=REDUCED_BY_TF),
+    Implementation(
+        "one_vs_rest", fn=one_vs_rest, road="sigmoid-and-target", conventions={"divisor": "one"},
+        precision={
+            "float16/value/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/vjp/*": Precision("B"),
+            "*float16/*": STEPWISE,
+        },
+    ),
+    Implementation(
+        "logistic_regression", fn=logistic_regression, road="sigmoid-and-target", conventions={"penalty": 0.5},
+        precision={"*float16/*": Precision("B")},
+    ),
+    Implementation(
+        "categorical_hinge", "tf.keras.losses.categorical_hinge", categorical_hinge,
+        conventions={"kink": 1.0, "tie": "split", "nan_margin": NAN}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.0, "nan_margin": 0.0, "divisor": "one"},
+        precision={"float16/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE},
+    ),
 )  # fmt: skip
 
 VALUE = "y = call({args})"
@@ -493,6 +557,10 @@ SHOW = {
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)
 
+# tf.function adds the 1 that Keras adds last to the score of the label
+REORDERED = {"tf.keras.losses.categorical_hinge": "from-the-margin"}
+COMPILED_IMPLEMENTATIONS = tuple(replace(i, road=REORDERED.get(i.api, i.road)) for i in IMPLEMENTATIONS)
+
 ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
@@ -500,7 +568,7 @@ ADAPTERS = (
         companions=("keras",),
     ),
     Adapter(
-        "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
+        "tensorflow", "function", "tensorflow", COMPILED_IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
         show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,

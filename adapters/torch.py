@@ -190,6 +190,48 @@ def pca_svd(x: Any, components: int) -> Any:
     return m + z @ w[:components], s[:components].square(), torch.einsum("ik,jk->kij", z, z)
 
 
+def focal_loss(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import torch
+
+    p = torch.sigmoid(x)
+    p_t = p * t + (1 - p) * (1 - t)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(x, t, reduction="none") * (1 - p_t) ** gamma
+    loss = loss if alpha is None else (alpha * t + (1 - alpha) * (1 - t)) * loss
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
+def multilabel_soft_margin(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    label = torch.nn.functional.one_hot(t, x.shape[-1]).to(x.dtype)
+    return torch.nn.functional.multilabel_soft_margin_loss(x, label, reduction=reduction)
+
+
+def logistic_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
+    import torch
+
+    return torch.nn.functional.binary_cross_entropy_with_logits(x @ w, t) + reg * (w * w).sum()
+
+
+def categorical_hinge(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    label = t.unsqueeze(1)
+    loss = torch.relu(x.scatter(1, label, 0).amax(1) - x.gather(1, label).squeeze(1) + 1)
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
+def multilabel_margin(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    within = torch.cumsum(t < 0, -1) == 0
+    listed = (within.unsqueeze(2) & (t.unsqueeze(2) == torch.arange(x.shape[-1]))).any(1)
+    pairs = listed.unsqueeze(2) & ~listed.unsqueeze(1)
+    h = torch.relu((1 - x).unsqueeze(2) + x.unsqueeze(1))
+    loss = torch.where(pairs, h, torch.zeros_like(h)).sum((1, 2))
+    return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
+
+
 NAN = float("nan")
 ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 bits, along others it is not; see \
 https://github.com/pytorch/pytorch/issues/140222"
@@ -357,6 +399,30 @@ IMPLEMENTATIONS = (
     Implementation(
         "segment_mean", fn=segment_mean_reduce, conventions={"empty": 0.0},
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+    ),
+    Implementation(
+        "focal_loss", fn=focal_loss, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
+        conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "logistic_regression", fn=logistic_regression, road="sigmoid-minus-target", conventions={"penalty": 1.0},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "categorical_hinge", fn=categorical_hinge, conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "multilabel_margin", "torch.nn.functional.multilabel_margin_loss", renames={"x": "input", "t": "target"},
+        conventions={"kink": 0.0, "nan_margin": 0.0, "divisor": "classes"},
+        unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+    ),
+    Implementation(
+        "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.0, "nan_margin": 1.0, "divisor": "one"},
+        precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip
 

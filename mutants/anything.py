@@ -21,7 +21,10 @@ from gradparity.mutation import Mutant, off, right
 from gradparity.reference import OPS
 
 # A case in which nothing is special, where it is not scale-1.
-TYPICAL = {"ragged_centroid": "random", "negative_log_likelihood": "spread-4", "binary_cross_entropy": "soft-spread-0"}
+TYPICAL = {
+    "ragged_centroid": "random", "negative_log_likelihood": "spread-4", "binary_cross_entropy": "soft-spread-0",
+    "logistic_regression": "two-rows",
+}  # fmt: skip
 # name: (what is done to value and gradient alike, how that is caught)
 BOTH = {
     "zero": (result(lambda y, kw: 0 * y), "fail/bound"),
@@ -44,8 +47,10 @@ LARGE = {
     "layered_cross_entropy": "", "binary_cross_entropy": "", "multiclass_hinge": "scale-100",
     "crammer_singer_hinge": "scale-1000", "euclidean_norm": "scale-30", "pairwise_distance": "scale-30",
     "segment_sum": "scale-30", "segment_mean": "scale-30", "pca": "offset-100",
+    "one_vs_rest": "scale-1000", "logistic_regression": "large-scores",
+    "categorical_hinge": "scale-1000", "multilabel_margin": "scale-100",
 }  # fmt: skip
-ONE_NUMBER = {"softmax_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
+ONE_NUMBER = {"*_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
 BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
 
 
@@ -94,6 +99,11 @@ FLOOR = {
     "segment_sum": ((3, "scale-1"), (0, "scale-1")),
     "segment_mean": ((4, "scale-1"), (3, "scale-1")),
     "pca": ((10, "scale-1"), (10, "rows-3")),
+    "focal_loss": ((1, "scale-10000"), (1, "scale-10000")),
+    "one_vs_rest": ((1, "shift-minus-1000"), (1, "scale-10000")),
+    "logistic_regression": ((3, "large-scores"), (1, "large-scores")),
+    "categorical_hinge": ((1, "coarse"), (1, "scale-1")),
+    "multilabel_margin": ((1, "scale-1"), (1, "scale-1")),
 }
 
 

@@ -1,4 +1,4 @@
-"""multiclass_hinge and crammer_singer_hinge: classes, margins, powers, weights, and conventions."""
+"""multiclass_hinge, crammer_singer_hinge, categorical_hinge and multilabel_margin, with their conventions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from gradparity.mutants.hinges import undeclared
 from gradparity.mutants.softmax_family import labels_off_by_one, no_weights, one_hot, swapped
 from gradparity.mutation import Mutant
 from gradparity.op import Array, Arrays
+from gradparity.reference.multilabel_margin import listed
+from gradparity.reference.multilabel_margin import pairs as listed_pairs
 
-WW, CS = "multiclass_hinge", "crammer_singer_hinge"
+WW, CS, CH, ML = "multiclass_hinge", "crammer_singer_hinge", "categorical_hinge", "multilabel_margin"
 
 
 def both(op: str, name: str, change: Callable[[Arrays], Arrays], at: str) -> Mutant:
@@ -137,7 +139,7 @@ def runner_up(x: Array, t: Array, margin: float) -> Array:
     return np.maximum(scores - x[np.arange(len(x)), t] + margin, 0)
 
 
-def with_a_zero(x: Array, t: Array, margin: float) -> Array:
+def with_a_zero(x: Array, t: Array, margin: float = 1.0) -> Array:
     """The categorical hinge: a 0 stands for the label among the wrong scores."""
     return np.maximum(np.where(one_hot(x, t), 0, x).max(axis=1) - x[np.arange(len(x)), t] + margin, 0)
 
@@ -170,8 +172,103 @@ WORST: tuple[Mutant, ...] = (
     Mutant(CS, "all-for-the-last", vjp=gradient(only_the(False)), at="ties", conventions={"tie": "first"}),
 )  # fmt: skip
 
+
+def unweighted(of: Callable[..., Array]) -> Any:
+    """A value from rows(x, t)."""
+    return instead(lambda x, t, reduction: reduced(of(x, t), reduction))
+
+
+def zero_left_out(dx: Array, kw: Arrays) -> Array:
+    """What falls to the label's 0 is shared among the wrong classes that tie with it."""
+    scores = np.where(own(kw), 0, kw["x"])
+    at = scores == scores.max(axis=1, keepdims=True, initial=-np.inf)
+    wrong = (at & ~own(kw)).sum(axis=1, keepdims=True)
+    return np.where(own(kw), dx, dx * at.sum(axis=1, keepdims=True) / np.maximum(wrong, 1))
+
+
+CATEGORICAL: tuple[Mutant, ...] = (
+    both(CH, "labels-off-by-one", labels_off_by_one, "scale-1"),
+    both(CH, "of-minus-x", lambda kw: {"x": -kw["x"]}, "scale-1"),
+    both(CH, "mean-for-sum", swapped, "sum-scale-1"),
+    scaled(CH, "divided-by-the-classes", lambda kw: 1 / kw["x"].shape[1], "scale-1"),
+    Mutant(CH, "crammer-singer", at="below-zero", value=unweighted(
+        lambda x, t: wrong_classes(x, t, 1.0).max(axis=1))),
+    Mutant(CH, "label-among-the-wrong", at="led",
+           value=unweighted(lambda x, t: np.maximum(x.max(axis=1) - x[np.arange(len(x)), t] + 1, 0))),
+    Mutant(CH, "sum-for-largest", at="scale-1", value=unweighted(
+        lambda x, t: np.maximum(np.where(one_hot(x, t), 0, x).sum(axis=1) - x[np.arange(len(x)), t] + 1, 0))),
+    Mutant(CH, "margin-0", at="below-zero", value=unweighted(lambda x, t: with_a_zero(x, t, 0.0))),
+    Mutant(CH, "margin-1.000001", at="kink", value=unweighted(lambda x, t: with_a_zero(x, t, 1.000001))),
+    Mutant(CH, "squared", at="scale-1", value=unweighted(lambda x, t: np.square(with_a_zero(x, t)))),
+    Mutant(CH, "not-cut-at-zero", at="led", value=unweighted(
+        lambda x, t: np.where(one_hot(x, t), 0, x).max(axis=1) - x[np.arange(len(x)), t] + 1)),
+    Mutant(CH, "nan-hidden", at="nan", reason="fail/nonfinite",
+           value=unweighted(lambda x, t: np.nan_to_num(with_a_zero(x, t)))),
+    Mutant(CH, "mean-of-no-rows-is-zero", result(lambda y, kw: np.nan_to_num(y)), at="mean-zero-rows",
+           reason="fail/nonfinite"),
+    Mutant(CH, "label-detached", vjp=gradient(lambda dx, kw: np.where(own(kw), 0, dx)), at="scale-1"),
+    Mutant(CH, "worst-class-detached", vjp=gradient(lambda dx, kw: np.where(own(kw), dx, 0)), at="scale-1"),
+    Mutant(CH, "all-for-each-that-ties", vjp=gradient(for_each_that_ties), at="ties"),
+    Mutant(CH, "all-for-the-first", vjp=gradient(only_the(True)), at="ties"),
+    Mutant(CH, "share-of-the-zero-given-away", vjp=gradient(zero_left_out), at="ties-with-the-zero"),
+)  # fmt: skip
+
+
+def to_the_end(t: Array) -> Array:
+    """The lists with their -1 last."""
+    return np.take_along_axis(t, np.argsort(t < 0, axis=1, kind="stable"), axis=1)
+
+
+def over_pairs(of: Callable[[Array], Array], which: Callable[..., Array] = listed_pairs, whole: Fn = np.sum) -> Any:
+    """A value from of(z), z = 1 - x_j + x_k, of the pairs that which(t, C) says."""
+
+    def value(x: Array, t: Array, reduction: str) -> Array:
+        z = (1 - x)[:, :, None] + x[:, None, :]
+        return reduced(whole(np.where(which(t, x.shape[1]), of(z), 0), axis=(1, 2), initial=0), reduction)
+
+    return instead(value)
+
+
+def cut(z: Array) -> Array:
+    return np.maximum(z, 0)
+
+
+def of_lists(kw: Arrays) -> Array:
+    return listed(kw["t"], kw["x"].shape[1])
+
+
+MULTILABEL: tuple[Mutant, ...] = (
+    both(ML, "of-minus-x", lambda kw: {"x": -kw["x"]}, "scale-1"),
+    both(ML, "mean-for-sum", swapped, "sum-scale-1"),
+    both(ML, "labels-off-by-one", lambda kw: {"t": np.where(kw["t"] < 0, -1, (kw["t"] + 1) % kw["x"].shape[1])},
+         "scale-1"),
+    both(ML, "first-label-alone", lambda kw: {"t": np.where(np.arange(kw["t"].shape[1]) > 0, -1, kw["t"])}, "scale-1"),
+    both(ML, "end-of-the-list-ignored", lambda kw: {"t": to_the_end(kw["t"])}, "scale-1"),
+    scaled(ML, "divided-by-the-classes", lambda kw: 1 / kw["x"].shape[1], "scale-1"),
+    Mutant(ML, "not-cut-at-zero", over_pairs(lambda z: z), at="led"),
+    Mutant(ML, "squared", over_pairs(lambda z: np.square(cut(z))), at="scale-1"),
+    Mutant(ML, "margin-0", over_pairs(lambda z: cut(z - 1)), at="scale-1"),
+    Mutant(ML, "margin-1.000001", over_pairs(lambda z: cut(z + 1e-6)), at="all-on-the-kink"),
+    Mutant(ML, "against-every-class", at="scale-1",
+           value=over_pairs(cut, lambda t, classes: listed(t, classes)[:, :, None])),
+    Mutant(ML, "largest-for-sum", at="scale-1", value=over_pairs(cut, whole=np.max)),
+    Mutant(ML, "nan-cut-at-zero", at="nan", reason="fail/nonfinite", value=over_pairs(lambda z: np.fmax(z, 0))),
+    Mutant(ML, "mean-of-no-rows-is-zero", result(lambda y, kw: np.nan_to_num(y)), at="mean-zero-rows",
+           reason="fail/nonfinite"),
+    Mutant(ML, "listed-detached", vjp=gradient(lambda dx, kw: np.where(of_lists(kw), 0, dx)), at="scale-1"),
+    Mutant(ML, "unlisted-detached", vjp=gradient(lambda dx, kw: np.where(of_lists(kw), dx, 0)), at="scale-1"),
+    Mutant(ML, "pulled-once", vjp=gradient(lambda dx, kw: np.sign(dx)), at="scale-1"),
+)  # fmt: skip
+
 MUTANTS = (
     *WORST,
+    *CATEGORICAL,
+    *undeclared(CH, "kink", "kink", (0.0, 0.5, 1.0)),
+    *undeclared(CH, "tie", "ties", ("split", "first")),
+    *undeclared(CH, "nan_margin", "nan", (0.0, np.nan)),
+    *MULTILABEL,
+    *undeclared(ML, "kink", "kink", (0.0, 0.5, 1.0)),
+    *undeclared(ML, "nan_margin", "nan", (0.0, np.nan)),
     *undeclared(CS, "kink", "kink", (0.0, 0.5, 1.0, "tie")),
     *undeclared(CS, "tie", "ties", ("split", "first")),
     *undeclared(CS, "nan_margin", "nan", (0.0, np.nan)),

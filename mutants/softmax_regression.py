@@ -51,10 +51,12 @@ def both(name: str, defect: Any, at: str) -> Mutant:
     return Mutant(OP, name, defect, defect, at)
 
 
-def penalty(name: str, factor: float) -> Iterator[Mutant]:
-    defect = arguments(lambda kw: {"reg": factor * kw["reg"]})
-    yield Mutant(OP, f"penalty-{name}", value=defect, at="reg-3-scale-1")
-    yield Mutant(OP, f"gradient-penalty-{name}", vjp=defect, at="reg-3-scale-1", check="vjp.w")
+def penalties(op: str) -> Iterator[Mutant]:
+    """A penalty of another size, of the value or of the gradient alone."""
+    for name, factor in (("ignored", 0), ("doubled", 2), ("halved", 0.5)):
+        defect = arguments(lambda kw, factor=factor: {"reg": factor * kw["reg"]})
+        yield Mutant(op, f"penalty-{name}", value=defect, at="reg-3-scale-1")
+        yield Mutant(op, f"gradient-penalty-{name}", vjp=defect, at="reg-3-scale-1", check="vjp.w")
 
 
 def one_class_less(x: Array, w: Array, t: Array, reg: Any) -> Any:
@@ -66,9 +68,7 @@ def one_class_less(x: Array, w: Array, t: Array, reg: Any) -> Any:
 
 
 MUTANTS = (
-    *penalty("ignored", 0),
-    *penalty("doubled", 2),
-    *penalty("halved", 0.5),
+    *penalties(OP),
     both("label-off-by-one", arguments(lambda kw: {"t": (kw["t"] + 1) % kw["w"].shape[1]}), "scale-1"),
     both("weights-negated", arguments(lambda kw: {"w": -kw["w"]}), "scale-1"),
     both("features-reversed", arguments(lambda kw: {"x": kw["x"][:, ::-1]}), "scale-1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from gradparity.reference.log_sigmoid import OP as LOG_SIGMOID
 from gradparity.reference.log_sigmoid import log_sigmoid, vjp_from_output
 from gradparity.reference.reduction import reduced, spread_back
 from gradparity.reference.sigmoid import sigmoid
+
+Fn = Callable[..., Any]
 
 
 def binary_cross_entropy_with_logits(
@@ -108,6 +111,12 @@ ROADS = {
 }
 
 
+def roads_of(by: Callable[[Fn], Fn], vjp_by: Callable[[Fn, Fn], Fn], *names: str) -> dict[str, Road]:
+    """The roads of what is made of this loss: by(loss) is its forward, vjp_by(loss, gradient) its gradient."""
+    pairs = {name: (ROADS[name].forward or binary_cross_entropy_with_logits, ROADS[name].vjp) for name in names}
+    return {name: Road(by(loss), vjp_by(loss, gradient)) for name, (loss, gradient) in pairs.items() if gradient}
+
+
 def hard(draw: Draw, shape: tuple[int, ...]) -> Array:
     return draw.quantised(draw.integers("t", shape, 2))
 
@@ -160,12 +169,12 @@ def large_losses(draw: Draw) -> Arrays:
     return {"x": draw.full((8,), -20000.0), "t": draw.full((8,), 1.0)}
 
 
-def plane(draw: Draw) -> Arrays:
-    return {"x": draw.normal("x", (8, 9), 3.0), "t": soft(draw, (8, 9))}
+def plane(target: Any) -> Any:
+    return lambda draw: {"x": draw.normal("x", (8, 9), 3.0), "t": target(draw, (8, 9))}
 
 
-def subnormals(draw: Draw) -> Arrays:
-    return {"x": subnormal(draw, (16,)), "t": soft(draw, (16,))}
+def subnormals(target: Any) -> Any:
+    return lambda draw: {"x": subnormal(draw, (16,)), "t": target(draw, (16,))}
 
 
 INPUTS = {
@@ -180,7 +189,7 @@ INPUTS = {
     "zero-rows": random(1.0, hard, 0),
     "infinities": every(np.inf, -np.inf),
     "nan": every(np.nan, 1.0),
-    "subnormal": subnormals,
+    "subnormal": subnormals(soft),
 }
 WEIGHTED = ("scale-1", "soft-scale-10", "met-line-40", "missed-line-120")
 REDUCED = ("scale-1", "soft-scale-10", "one", "zero-rows", "large-1000")
@@ -196,7 +205,7 @@ CASES = (
     *(case(f"{how}-{name}", INPUTS[name], reduction=how) for how in ("sum", "mean") for name in REDUCED),
     *(case(f"{how}-large-losses", large_losses, reduction=how) for how in ("sum", "mean")),
     *(case(f"{how}-pos-weight-3", INPUTS["soft-scale-1"], 3.0, how) for how in ("sum", "mean")),
-    *(case(layout, plane, layout=layout) for layout in ("transposed", "strided", "reversed")),
+    *(case(layout, plane(soft), layout=layout) for layout in ("transposed", "strided", "reversed")),
 )
 
 # Where invariants are looked at.

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import LOGITS, Draw, dominant, logits
-from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Invariant, Op, Road
+from gradparity.op import FORMATS, Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.cross_entropy import one_hot
 from gradparity.reference.hinge import KINK, NAN_MARGIN, slope
 from gradparity.reference.hinge import OP as HINGE
 from gradparity.reference.invariants import gradient_sums_to_zero, nonnegative, shift, turned
-from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.reduction import DIVISOR, divided, reduced, spread_back
 from gradparity.reference.squared_hinge import NAN_MARGIN as NAN_SQUARE
 from gradparity.reference.weighted_cross_entropy import equal, weights
-
-DIVISOR = Convention(
-    ("one", "classes"), "one", "what the sum over the wrong classes is divided by: nothing, or the number of classes"
-)
 
 
 def margins(x: Array, t: Array, margin: Array) -> Array:
@@ -47,7 +43,7 @@ def by(margins: Callable[..., Array]) -> Callable[..., Array]:
         """
         h = np.maximum(margins(x, t, margin), 0)
         rows = weight[t] * np.sum(np.where(one_hot(t, len(weight)), 0.0, h if p == 1 else np.square(h)), axis=-1)
-        return reduced(rows / len(weight) if divisor == "classes" else rows, reduction)
+        return reduced(divided(rows, len(weight), divisor), reduction)
 
     return multiclass_hinge
 
@@ -64,7 +60,7 @@ def vjp_by(margins: Callable[..., Array]) -> Callable[..., Arrays]:
         z = margins(x, t, margin)
         h = np.maximum(z, 0)
         c = spread_back(g, reduction, len(t)) * weight[t]
-        c = np.expand_dims(c / len(weight) if divisor == "classes" else c, -1)
+        c = np.expand_dims(divided(c, len(weight), divisor), -1)
         steep = slope(z, kink, nan_margin) if p == 1 else 2 * np.where(h >= 0, h, nan_square)
         return {"x": against_the_label(c * steep, t)}
 

@@ -1,11 +1,15 @@
-"""none, sum and mean over the first axis, and what they do to a cotangent."""
+"""none, sum and mean over the first axis, what they do to a cotangent, and a mean over the classes."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gradparity.arithmetic import mean
-from gradparity.op import Array
+from gradparity.op import Array, Convention
+
+DIVISOR = Convention(
+    ("one", "classes"), "one", "what the sum over the classes is divided by: nothing, or the number of classes"
+)
 
 
 def reduced(loss: Array, reduction: str) -> Array:
@@ -20,3 +24,8 @@ def spread_back(g: Array, reduction: str, count: int) -> Array:
     if reduction == "none":
         return g
     return np.broadcast_to(g if reduction == "sum" else g / count, (count,))
+
+
+def divided(rows: Array, classes: int, divisor: str) -> Array:
+    """What is a sum over the classes, or its cotangent, divided by their number where `divisor` says so."""
+    return rows / classes if divisor == "classes" else rows

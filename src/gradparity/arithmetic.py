@@ -569,9 +569,9 @@ def product(a: Arithmetic, x: Tracked, y: Tracked) -> Tracked:
     Where n is 1 it is a multiplication, which may be exact.
     """
     form, n = a.accumulator, x.shape[-1]
-    if n == 1 and y.ndim > 1:
+    if n == 1:
         one: Tracked = x * y
-        return one
+        return one if y.ndim > 1 else one[..., 0]
     with np.errstate(all="ignore"):
         v = x.v @ y.v
         sizes = (size(x.v) + x.e, size(y.v) + y.e)

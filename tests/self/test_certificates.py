@@ -130,6 +130,11 @@ INPUTS = {
     "segment_sum": "1af4088e8bf97904",
     "segment_mean": "ca4ab5048095d9a5",
     "pca": "a755926b44dfa66b",
+    "focal_loss": "d482f930684c078e",
+    "one_vs_rest": "3b18662629d6ded1",
+    "logistic_regression": "62764f8330e61d8b",
+    "categorical_hinge": "173a3b713b09379b",
+    "multilabel_margin": "a1dd85fd7b41a667",
 }  # fmt: skip
 
 

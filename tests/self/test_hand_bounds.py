@@ -7,7 +7,7 @@ BETWEEN and WIDER state and explain. An exact result of exact operands has no ro
 Notation: u one rounding, U one addition of a sum, `exp`, `log`, ... relative errors of library functions (2 k u),
 E_y the error of y. Each formula is derived in its docstring. Each gives two bounds: the upper one adds what underflow
 may cost at every step, `tiny` (twice that at an exponential), what the reference's own format rounds away, `own`, and
-n U^2 for a sum.
+(n - 1) U^2 for a sum.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Model:
         In class B the sum v, its terms wrong by e in all, is then rounded, even that of one term."""
         n, big = m.shape[-1], m.sum(-1)
         lost = np.minimum(self.acc * big[..., None], m).sum(-1) - np.minimum(self.acc * big, m.max(-1, initial=0))
-        lost = np.maximum(lost, 0) * (1 + n * self.acc) + self.upper * n * self.acc**2 * big
+        lost = np.maximum(lost, 0) * (1 + n * self.acc) + self.upper * (n - 1) * self.acc**2 * big
+        lost = lost + np.minimum((n - 1) * self.own * big, lost)
         again = self.rounding(v, lost + e) if self.acc < self.u else 0.0
         return lost + again + n * self.tiny
 
@@ -394,6 +395,72 @@ def binary_cross_entropy_with_logits_vjp(
     return left + right + m.rounding(dx, left + right) + 3 * m.tiny * (1 + np.abs(c))
 
 
+def times(m: Model, a: Array, ea: Array | float, b: Array, eb: Array | float) -> Array:
+    """Of a product: |a| E_b + E_a (|b| + E_b), and a rounding."""
+    e = np.abs(a) * eb + ea * (np.abs(b) + eb)
+    return e + m.rounding(a * b, e) + m.tiny
+
+
+def modulation(m: Model, z: Array, gamma: int) -> tuple[Array, Array]:
+    """q^gamma, q = sigmoid(-z)."""
+    q, e = 1 / (1 + np.exp(z)), sigmoid(m, -z)
+    return (q, e) if gamma == 1 else (q * q, times(m, q, e, q, e))
+
+
+def balance(m: Model, t: Array, alpha: Any) -> tuple[Array, Array]:
+    """alpha, or 1 - alpha, which is rounded once."""
+    a = t.dtype.type(alpha)
+    return np.where(t > 0, a, 1 - a), np.where(t > 0, 0.0, m.rounding(1 - a))
+
+
+def focal_loss(m: Model, x: Array, t: Array, alpha: Any, gamma: int, reduction: str) -> Array:
+    """-log_sigmoid(z) q^gamma, times alpha or 1 - alpha: product by product."""
+    z = np.where(t > 0, x, -x)
+    y, e = np.log1p(np.exp(-np.abs(z))) - np.minimum(z, 0), log_sigmoid(m, z)
+    if gamma:
+        f, ef = modulation(m, z, gamma)
+        y, e = y * f, times(m, y, e, f, ef)
+    if alpha is not None:
+        w, ew = balance(m, t, alpha)
+        y, e = w * y, times(m, w, ew, y, e)
+    return reduced(m, y, e, reduction)
+
+
+def focal_loss_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, alpha: Any, gamma: int, reduction: str
+) -> Array:  # fmt: skip
+    """c q^gamma (gamma p log p - q), c = g w / N: as of any gamma, whose product is rounded; nothing cancels."""
+    count = len(x) if reduction == "mean" else 1
+    c = np.broadcast_to(g, x.shape) / count
+    e: Array | float = 0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c)
+    z = np.where(t > 0, x, -x)
+    if alpha is not None:
+        w, ew = balance(m, t, alpha)
+        c, e = c * w, times(m, c, e, w, ew)
+    if gamma:
+        f, ef = modulation(m, z, gamma)
+        c, e = c * f, times(m, c, e, f, ef)
+    p, q, ls = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z)), np.minimum(z, 0) - np.log1p(np.exp(-np.abs(z)))
+    inner = gamma * p * ls - q
+    ei = gamma * times(m, p, sigmoid(m, z), ls, log_sigmoid(m, z))
+    ei = ei + m.rounding(gamma * p * ls, ei) + sigmoid(m, -z)
+    return times(m, c, e, inner, ei + m.rounding(inner, ei)) + m.tiny
+
+
+def one_vs_rest(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    """The sum of C binary cross-entropies."""
+    own = (np.arange(x.shape[-1]) == t[:, None]).astype(x.dtype)
+    e = binary_cross_entropy_with_logits(m, x, own, None, "none")
+    y = np.maximum(x, 0) - x * own + np.log1p(np.exp(-np.abs(x)))
+    whole = e.sum(-1) + m.sum(y + e, y.sum(-1), e.sum(-1))
+    return reduced(m, y.sum(-1), whole, reduction)
+
+
+def one_vs_rest_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    own = (np.arange(x.shape[-1]) == t[:, None]).astype(x.dtype)
+    return binary_cross_entropy_with_logits_vjp(m, g[:, None] if g.ndim else g, ey, x, own, None, reduction)
+
+
 def negative_log_likelihood(m: Model, x: Array, t: Array, reduction: str) -> Array:
     """-log p: that of the logarithm of an exact number."""
     y = -np.log(np.take_along_axis(x, t[:, None], -1)[:, 0])
@@ -511,9 +578,11 @@ def hinge_embedding_vjp(
 def apart(m: Model, x: Array, y: Array, margin: Any) -> tuple[Array, Array]:
     """z = x - y + margin: u |x - y| + u |z|."""
     gap = x - y
-    z, eg = gap + margin, m.rounding(gap)
-    lost = [(v != 0) & (np.abs(v) < m.inner.tiny) for v in (x, y)]  # a subnormal number may be read as 0
-    exact = (fl(gap, m.inner) == gap) & ~(lost[0] | lost[1])
+    z = gap + margin
+    lost = [np.where(np.abs(v) < m.inner.tiny, np.abs(v), 0.0) for v in (x, y, margin)]  # may be read as 0
+    exact = (fl(gap, m.inner) == gap) & (sum(lost) == 0)
+    eg = lost[0] + lost[1]
+    eg = eg + m.rounding(gap, eg) + lost[2]
     return z, eg + np.where(exact, m.rounding(z), m.rounding(z, eg))
 
 
@@ -577,41 +646,87 @@ def multiclass_hinge_vjp(
     return np.where(own, whole[:, None], e)
 
 
-def crammer_singer_hinge(m: Model, x: Array, t: Array, margin: Any, reduction: str) -> Array:
-    """That of the class whose margin is largest, which no rounding changes: it has the largest score."""
-    z, ez, _, _ = excess(m, x, t, margin)
-    z = np.where(np.arange(x.shape[-1]) == t[:, None], -np.inf, z)
-    worst = z.argmax(-1)[:, None]
-    z, ez = (np.take_along_axis(v, worst, -1)[:, 0] for v in (z, ez))
+def worst_class(
+    m: Model, x: Array, t: Array, margin: Any, with_a_zero: bool = False
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """The wrong scores, of the label -inf or 0; the margin of the largest, which no rounding changes, and its error."""
+    own = np.arange(x.shape[-1]) == t[:, None]
+    scores = np.where(own, 0, x) if with_a_zero else x
+    wrong = scores if with_a_zero else np.where(own, -np.inf, x)
+    z, ez = apart(m, scores, np.take_along_axis(x, t[:, None], -1), margin)
+    worst = wrong.argmax(-1)[:, None]
+    z = np.where(np.take_along_axis(wrong, worst, -1) == -np.inf, -np.inf, np.take_along_axis(z, worst, -1))
+    return wrong, z, np.take_along_axis(ez, worst, -1)
+
+
+def crammer_singer_hinge(
+    m: Model, x: Array, t: Array, margin: Any, reduction: str, with_a_zero: bool = False
+) -> Array:  # fmt: skip
+    """That of the worst class."""
+    z, ez = (v[:, 0] for v in worst_class(m, x, t, margin, with_a_zero)[1:])
     ez = ez + 2 * m.tiny  # a subnormal score may be read as 0
     return reduced(m, np.maximum(z, 0), np.where(z < 0, np.maximum(z + ez, 0), ez), reduction)
 
 
 def crammer_singer_hinge_vjp(
-    m: Model, g: Array, ey: Array, x: Array, t: Array, margin: Any, reduction: str
-) -> Array:  # fmt: skip
+    m: Model, g: Array, ey: Array, x: Array, t: Array, margin: Any, reduction: str, with_a_zero: bool = False
+) -> Array:
     """c [z > 0] / k for the k classes that are worst, -c [z > 0] for the label: in doubt where |z| <= E_z; a division
     for the mean and one for each share, and a product. What is subnormal may tie with all that is."""
     count = len(t) if reduction == "mean" else 1
     c = np.broadcast_to(g / count, len(t))[:, None]
     ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c)
-    z, ez, _, _ = excess(m, x, t, margin)
     own = np.arange(x.shape[-1]) == t[:, None]
-    z = np.where(own, -np.inf, z)
-    wrong = np.where(own, -np.inf, x)
+    wrong, z, ez = worst_class(m, x, t, margin, with_a_zero)
     largest = wrong.max(-1, keepdims=True)
-    at, lost = wrong == largest, np.abs(wrong) < m.inner.tiny
+    at, small = wrong == largest, np.abs(wrong) < m.inner.tiny
     k = at.sum(-1, keepdims=True)
     share = np.where(own, -1, at / k)
     e_share = np.where(own | ((k & (k - 1)) == 0), 0, 2 * m.u * np.abs(share))
-    in_doubt = (lost & (np.abs(largest) < m.inner.tiny)).sum(-1, keepdims=True) > 1
+    lost = (small & (wrong != 0)).any(-1, keepdims=True) & (small.sum(-1, keepdims=True) > 1)
+    in_doubt = small & lost & (np.abs(largest) < m.inner.tiny)
     e_share = np.where(in_doubt & ~own, np.maximum(share, 1 - share), e_share)
-    worst = z.argmax(-1)[:, None]
-    z, ez = (np.take_along_axis(v, worst, -1) for v in (z, ez))
     s, es = np.where(z > 0, 1, 0), np.where((np.abs(z) <= ez) & (ez > 0), 1.0, 0.0)
     steep = np.abs(c) * es + ec * (s + es)
     product = steep * (np.abs(share) + e_share) + np.abs(c * s) * e_share
     return product + m.rounding(c * s * share, product) + m.tiny
+
+
+def categorical_hinge(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    return crammer_singer_hinge(m, x, t, 1, reduction, with_a_zero=True)
+
+
+def categorical_hinge_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    return crammer_singer_hinge_vjp(m, g, ey, x, t, 1, reduction, with_a_zero=True)
+
+
+def listed_apart(m: Model, x: Array, t: Array) -> tuple[Array, Array, Array, Array]:
+    """[N, C, C]: z = 1 - x_j + x_k and its error; which pairs count, j listed and k not; which classes are listed."""
+    own = np.array([[j in row[: [*row, -1].index(-1)] for j in range(x.shape[1])] for row in t.tolist()])
+    z, ez = apart(m, 1 + 0 * x[:, :, None], x[:, :, None], x[:, None, :])
+    return z, ez, own[:, :, None] & ~own[:, None, :], own
+
+
+def multilabel_margin(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    """A sum over the pairs of h = max(z, 0)."""
+    z, ez, pairs, _ = listed_apart(m, x, t)
+    h = np.where(pairs, np.maximum(z, 0), 0).reshape(len(x), -1)
+    eh = np.where(pairs, np.where(z < 0, np.maximum(z + ez, 0), ez), 0).reshape(len(x), -1)
+    return reduced(m, h.sum(-1), eh.sum(-1) + m.sum(h + eh, h.sum(-1), eh.sum(-1)), reduction)
+
+
+def multilabel_margin_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    """c for each pair whose margin is too small, in doubt where |z| <= E_z, added up over j or over k."""
+    count = len(t) if reduction == "mean" else 1
+    c = np.broadcast_to(g / count, len(t))[:, None, None]
+    ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * np.abs(c)
+    z, ez, pairs, own = listed_apart(m, x, t)
+    s = np.where(pairs & (z > 0), 1, 0)
+    es = np.where(pairs & (np.abs(z) <= ez) & (ez > 0), 1.0, 0.0)
+    e = np.abs(c) * es + ec * (s + es) + m.tiny * pairs
+    e = np.where(own[:, :, None], e, np.moveaxis(e, 1, 2))
+    v = np.abs(c) * np.where(own[:, :, None], s, np.moveaxis(s, 1, 2))
+    return e.sum(-1) + m.sum(v + e, v.sum(-1), e.sum(-1))
 
 
 def segments(t: Array) -> list[tuple[int, Array]]:
@@ -816,15 +931,18 @@ def product(m: Model, x: Array, ex: Array | float, w: Array) -> Array:
 
 
 def softmax_regression(m: Model, x: Array, w: Array, t: Array, reg: Array) -> Array:
-    """The cross-entropy of scores that are wrong by E_s, and the penalty: squares, their sum, the product with reg."""
-    squares = m.rounding(w**2)
-    total, e = (w**2).sum(), squares.sum() + m.sum((w**2 + squares).ravel(), (w**2).sum(), squares.sum())
-    e = reg * e + m.rounding(reg * total, reg * e)
-    loss = cross_entropy(m, x @ w, t, "mean", product(m, x, 0.0, w))
-    both = loss + e
+    """The cross-entropy of scores that are wrong by E_s, and the penalty."""
     d = softmax_parts(m, x @ w)[0]
-    value = (np.log(np.exp(d).sum(-1)) - np.take_along_axis(d, t[:, None], -1)[:, 0]).mean() + reg * total
-    return both + (m.rounding(value, both) if reg else 0.0)
+    loss = (np.log(np.exp(d).sum(-1)) - np.take_along_axis(d, t[:, None], -1)[:, 0]).mean()
+    return penalised(m, w, reg, loss, cross_entropy(m, x @ w, t, "mean", product(m, x, 0.0, w)))
+
+
+def penalised(m: Model, w: Array, reg: Array, loss: Array, e: Array) -> Array:
+    """loss + reg sum w^2: squares, their sum, the product with reg, a sum that is none where reg is 0."""
+    squares = m.rounding(w**2)
+    total, et = (w**2).sum(), squares.sum() + m.sum((w**2 + squares).ravel(), (w**2).sum(), squares.sum())
+    both = e + reg * et + m.rounding(reg * total, reg * et)
+    return both + (m.rounding(loss + reg * total, both) if reg else 0.0)
 
 
 def softmax_regression_vjp(m: Model, g: Array, ey: Array, x: Array, w: Array, t: Array, reg: Array) -> Array:
@@ -833,6 +951,41 @@ def softmax_regression_vjp(m: Model, g: Array, ey: Array, x: Array, w: Array, t:
     p = softmax_parts(m, x @ w)[2]
     s = g / len(t) * (p - (np.arange(w.shape[1]) == t[:, None]))
     return product(m, s, es, w.T)
+
+
+def scores_loss(m: Model, s: Array, es: Array, t: Array) -> tuple[Array, Array]:
+    """max(s, 0) - s t + log1p(z), z = exp(-|s|), s wrong by E_s: z by (e^E_s (1 + exp) - 1) z."""
+    z = np.exp(-np.abs(s))
+    ez = z * (np.expm1(es) + m.exp * np.exp(es))
+    moved = -np.log1p(-np.minimum(ez / (1 + z), 1))
+    el = moved + m.log1p * (np.log1p(z) + moved) + 3 * m.tiny
+    cut = np.where(s < 0, np.maximum(s + es, 0), es)
+    linear = times(m, s, es, t, 0.0) + cut
+    linear = linear + m.rounding(np.maximum(s, 0) - s * t, linear)
+    y = np.maximum(s, 0) - s * t + np.log1p(z)
+    return y, linear + el + m.rounding(y, linear + el)
+
+
+def logistic_regression(m: Model, x: Array, w: Array, t: Array, reg: Array) -> Array:
+    """The binary cross-entropy of scores that are wrong by E_s, and the penalty."""
+    y, e = scores_loss(m, x @ w, product(m, x, 0.0, w), t)
+    return penalised(m, w, reg, y.mean(), m.mean(y, e))
+
+
+def logistic_regression_vjp(m: Model, g: Array, ey: Array, x: Array, w: Array, t: Array, reg: Array) -> Array:
+    """c (sigmoid(s) - t) w: q = sigmoid(-|s|) of a z that is wrong by r moves to z (1 +- r) / (1 + z (1 +- r))."""
+    s, es = x @ w, product(m, x, 0.0, w)
+    z, r = np.exp(-np.abs(s)), np.expm1(es) + m.exp * np.exp(es)
+    q = z / (1 + z)
+    eq = np.maximum(*(np.abs(z * (1 + k * r) / (1 + z * (1 + k * r)) - q) for k in (1, -1))) + 3 * m.u * q
+    gap = np.where(s >= 0, 1 - t - q, q - t)
+    inner = eq + 2 * m.tiny
+    inner = inner + m.rounding(gap, inner)
+    count = len(x)
+    c = np.abs(g) / count
+    ec = 0.0 if count & (count - 1) == 0 else 2 * m.u * c
+    e = times(m, c, ec, gap, inner)
+    return np.abs(times(m, (c * gap)[:, None], e[:, None], w, 0.0))
 
 
 HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
@@ -861,6 +1014,11 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "segment_sum": (segment_sum, segment_sum_vjp),
     "segment_mean": (segment_mean, segment_mean_vjp),
     "pca": (pca, pca_vjp),
+    "focal_loss": (focal_loss, focal_loss_vjp),
+    "one_vs_rest": (one_vs_rest, one_vs_rest_vjp),
+    "logistic_regression": (logistic_regression, logistic_regression_vjp),
+    "categorical_hinge": (categorical_hinge, categorical_hinge_vjp),
+    "multilabel_margin": (multilabel_margin, multilabel_margin_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 
@@ -956,6 +1114,7 @@ WIDER = {
     ("squared_hinge", "vjp"): 1.5,  # the rule of multiplication charges a rounding for the factor 2, which has none
     # where reg is 0 the rule of addition charges a rounding for the penalty of 0, which has none
     ("softmax_regression", "value"): 1.17,
+    ("logistic_regression", "value"): 1.17,
     # where 1 - s is a unit in the last place of the wide format (x near 36, 16 bits), whose ends are rounded outwards
     ("sigmoid", "vjp"): 2.0,
 }
@@ -965,7 +1124,7 @@ MEDIAN = 0.997, 1.003  # float64 and float32, where no step is near underflow; 0
 EXACT = {
     ("hinge", "value"), ("hinge", "vjp"), ("crammer_singer_hinge", "vjp"), ("hinge_embedding", "value"),
     ("hinge_embedding", "vjp"), ("margin_ranking", "value"), ("margin_ranking", "vjp"),
-    ("negative_log_likelihood", "vjp"), ("segment_sum", "vjp"),
+    ("negative_log_likelihood", "vjp"), ("segment_sum", "vjp"), ("categorical_hinge", "vjp"),
 }  # fmt: skip
 each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 

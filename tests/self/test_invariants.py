@@ -18,7 +18,7 @@ from gradparity.invariant import Subject, exact_in_wide, exactly
 from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.hinges import margin
-from gradparity.mutants.multiclass_hinges import for_each_that_ties, once_for_the_label
+from gradparity.mutants.multiclass_hinges import for_each_that_ties, once_for_the_label, to_the_end
 from gradparity.mutants.pca import falling, snapshot
 from gradparity.mutants.pca import gradient as pca_gradient
 from gradparity.mutants.probabilities import backwards, layered
@@ -497,6 +497,49 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
             decomposed=lambda k: (falling(k)[0] / k.dtype.type(3), falling(k)[1])))),
         ("gradient-of-translation", "scale-1", instead(pca_gradient(mean=False))),
         ("euler", "scale-1", instead(pca_gradient(direct=False))),
+    )},
+    **{("focal_loss", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("permutation", "scale-1", BY_PLACE),
+        ("mirrored", "scale-1", TARGET_1),
+        ("unfocused", "scale-1", SCALED),
+        ("geometric", "scale-1", arguments(lambda kw: {"gamma": min(kw["gamma"], 1)})),
+        ("weighs-targets", "alpha-0.25-scale-1", arguments(lambda kw: {"alpha": None})),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("mirrored-gradient", "scale-1", TARGET_1),
+    )},
+    **{("one_vs_rest", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("permutation", "scale-1", BY_PLACE),
+        ("labels-exchanged", "scale-1", result(lambda y, kw: np.square(y))),
+        ("of-one-class", "classes-1", SCALED),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("wrong-alike", "scale-1", LABEL_SCALED),
+        ("sums-alike", "scale-1", LABEL_SCALED),
+    )},
+    **{("logistic_regression", name): (at, defect) for name, at, defect in (
+        ("permutation", "scale-1", arguments(lambda kw: {"x": kw["x"] * np.linspace(1, 2, kw["x"].shape[1])})),
+        ("mirrored", "scale-1", TARGET_1),
+        ("of-scores", "one-weight", SCALED),
+        ("penalised", "reg-3-scale-1", arguments(lambda kw: {"reg": kw["reg"] ** 2})),
+        ("mirrored-gradient", "scale-1", TARGET_1),
+        ("euler", "scale-1", arguments(lambda kw: {"w": kw["w"] * np.linspace(1, 2, kw["w"].shape[0])})),
+    )},
+    **{("categorical_hinge", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("permutation", "scale-1", BY_PLACE),
+        ("of-crammer-singer", "scale-1", SCALED),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("no-loss-no-gradient", "led", arguments(lambda kw: {"x": kw["x"] / 100})),
+    )},
+    **{("multilabel_margin", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-1", NEGATED),
+        ("shift", "coarse", HALF_OF_LARGE_X),
+        ("permutation", "scale-1", BY_PLACE),
+        ("lists-unordered", "scale-1", arguments(lambda kw: {"t": to_the_end(kw["t"])})),
+        ("reduction-of-rows", "mean-scale-1", result(over_n_minus_1)),
+        ("gradient-sums-to-zero", "scale-1", result(lambda dx, kw: np.abs(dx))),
+        ("no-loss-no-gradient", "led", arguments(lambda kw: {"x": kw["x"] / 100})),
     )},
     ("ragged_centroid", "nonnegative"): ("random", NEGATED),
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),

@@ -19,8 +19,12 @@ from gradparity.cases import COTANGENTS, Draw
 from gradparity.check import tracked
 from gradparity.op import LONGER, Array, Arrays, Case, Op, Road, is_float, outputs, wide
 from gradparity.reference import OPS
+from gradparity.reference.categorical_hinge import margins as categorical_margins
+from gradparity.reference.categorical_hinge import with_a_zero
 from gradparity.reference.crammer_singer_hinge import worst_margin, wrong_scores
 from gradparity.reference.multiclass_hinge import margins
+from gradparity.reference.multilabel_margin import margins as multilabel_margins
+from gradparity.reference.multilabel_margin import pairs
 from gradparity.reference.ragged_centroid import ragged
 
 A = Arithmetic("float64")
@@ -87,15 +91,19 @@ def at_kink(op: Op, case: Case, arrays: Arrays) -> bool:
     if op.name == "pairwise_distance":
         return bool((arrays["x"] - arrays["other"] + case.params["eps"] == 0).all(-1).any())
     if op.name == "crammer_singer_hinge":
-        return at_a_tie(**arrays, **case.params)
+        x, t = arrays["x"], arrays["t"]
+        return at_a_tie(wrong_scores(x, t), worst_margin(x, t, np.float64(case.params["margin"])))
+    if op.name == "categorical_hinge":
+        return at_a_tie(with_a_zero(**arrays), categorical_margins(**arrays))
+    if op.name == "multilabel_margin":
+        return bool((multilabel_margins(arrays["x"])[pairs(arrays["t"], arrays["x"].shape[1])] == 0).any())
     return False
 
 
-def at_a_tie(x: Array, t: Array, margin: float, reduction: str) -> bool:
-    """Two wrong classes are worst, or a margin is 0."""
-    wrong = wrong_scores(x, t)
+def at_a_tie(wrong: Array, margin: Array) -> bool:
+    """Two of these scores of a row are worst, or a margin is 0."""
     tied = (wrong == wrong.max(axis=1, keepdims=True, initial=-np.inf)).sum(axis=1) > 1
-    return bool(tied.any() or (worst_margin(x, t, np.float64(margin)) == 0).any())
+    return bool(tied.any() or (margin == 0).any())
 
 
 def why_not(op: Op, case: Case) -> str:
@@ -134,6 +142,7 @@ COVERED = {
     "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
     "margin_ranking": 16, "euclidean_norm": 15, "pairwise_distance": 13, "segment_sum": 13, "segment_mean": 12,
     "pca": 20,
+    "focal_loss": 46, "one_vs_rest": 31, "logistic_regression": 20, "categorical_hinge": 26, "multilabel_margin": 23,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -161,6 +170,11 @@ LEFT_OUT = {
     "segment_sum": {"large", "empty", "non-finite"},
     "segment_mean": {"large", "empty", "non-finite"},
     "pca": set(),
+    "focal_loss": {"large", "empty", "non-finite"},
+    "one_vs_rest": {"large", "empty", "non-finite"},
+    "logistic_regression": {"large", "empty", "non-finite"},
+    "categorical_hinge": {"large", "empty", "non-finite", "kink"},
+    "multilabel_margin": {"large", "empty", "non-finite", "kink"},
 }
 
 
@@ -181,11 +195,19 @@ def complex_step(op: Op, g: Array, arrays: Arrays, params: Mapping[str, Any], na
     x = arrays[name]
     others = as_kind(arrays, lambda v: v.astype(kind).real)
     d = np.zeros(x.shape, np.longdouble)
-    for i in np.ndindex(x.shape):
-        moved = x.astype(kind)
-        moved[i] += 1j * STEP
-        d[i] = np.sum(g * value(op, {**others, name: moved}, params).imag) / STEP
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "log1p", log1p)
+        for i in np.ndindex(x.shape):
+            moved = x.astype(kind)
+            moved[i] += 1j * STEP
+            d[i] = np.sum(g * value(op, {**others, name: moved}, params).imag) / STEP
     return d
+
+
+def log1p(x: Array, plain: Callable[[Array], Array] = np.log1p) -> Array:
+    """Of a complex number NumPy takes log(|1 + x|), to which a small real part is lost, and with it the derivative of
+    a product. To first order in the imaginary part, whose square is nothing: log1p(a) + i b / (1 + a)."""
+    return plain(x.real) + 1j * (x.imag / (1 + x.real)) if np.iscomplexobj(x) else plain(x)
 
 
 # In long double the complex step is as good as exact and the vjp, in long double too, must agree with it far below the
@@ -244,6 +266,11 @@ DIFFERENCED = {
     "crammer_singer_hinge": ("scale-1", "scale-10", "led", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
     "hinge_embedding": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
     "margin_ranking": ("scale-1", "below-margin", "above-margin", "margin-0.3", "mean-of-seven", "sum-scale-1"),
+    "focal_loss": ("scale-1", "scale-10", "gamma-1-scale-1", "alpha-0.3-scale-1", "mean-scale-1", "sum-scale-1"),
+    "one_vs_rest": ("scale-1", "scale-10", "led", "mean-scale-1", "sum-scale-1"),
+    "logistic_regression": ("scale-0.001", "scale-1", "reg-0.1-scale-1", "one-weight"),
+    "categorical_hinge": ("scale-1", "scale-10", "led", "mean-scale-1", "sum-scale-1"),
+    "multilabel_margin": ("scale-1", "scale-10", "led", "mean-scale-1", "sum-scale-1"),
     "multiclass_hinge": ("scale-1", "led", "squared-scale-1", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
     "euclidean_norm": ("scale-10", "one-large", "cube"),
     "pairwise_distance": ("scale-10", "scale-30"),
@@ -496,6 +523,34 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
         {"margin": m, "reduction": how}, want,
     ) for how, m, want in (("none", 0.0, [0, 2, 2, 0]), ("none", 2.5, [0.5, 4.5, 4.5, 0.5]), ("sum", 2.0, 8),
                            ("mean", 2.5, 2.5))},
+    **{f"focal loss, gamma {k}, alpha {a}, {how}": (
+        "focal_loss", {"x": [LOG3, LOG3, 0], "t": np.array([1, 0, 1.0])}, {"alpha": a, "gamma": k, "reduction": how},
+        want)
+       for k, a, how, want in (
+           (0, None, "none", [2 * LOG2 - LOG3, 2 * LOG2, LOG2]),
+           (1, None, "none", [(2 * LOG2 - LOG3) / 4, LOG2 * 3 / 2, LOG2 / 2]),
+           (2, None, "none", [(2 * LOG2 - LOG3) / 16, LOG2 * 9 / 8, LOG2 / 4]),
+           (2, 0.25, "none", [(2 * LOG2 - LOG3) / 64, LOG2 * 27 / 32, LOG2 / 16]),
+           (2, None, "sum", LOG2 * 3 / 2 - LOG3 / 16), (2, None, "mean", LOG2 / 2 - LOG3 / 48))},
+    **{f"one against the rest, {how} {more}": (
+        "one_vs_rest", {"x": [[LOG3, 0, -LOG3], [LOG3, 0, -LOG3]], "t": np.array([0, 2])}, {"reduction": how, **more},
+        want,
+    ) for how, more, want in (
+        ("none", {}, [5 * LOG2 - 2 * LOG3, 5 * LOG2]), ("sum", {}, 10 * LOG2 - 2 * LOG3),
+        ("mean", {}, 5 * LOG2 - LOG3), ("mean", {"divisor": "classes"}, (5 * LOG2 - LOG3) / 3))},
+    "logistic regression": ("logistic_regression", {"x": [[1, 0], [0, 1.0]], "w": [LOG3, 0], "t": [1, 0]},
+                            {"reg": 0.0}, LOG2 * 3 / 2 - LOG3 / 2),
+    "logistic regression, penalised": ("logistic_regression", {"x": [[0, 0.0]], "w": [3, -4], "t": [1]},
+                                       {"reg": 2.0, "penalty": 0.5}, LOG2 + 25),
+    **{f"categorical hinge, {how}": ("categorical_hinge", SCORED, {"reduction": how}, want)
+       for how, want in (("none", [1, 0, 1.5]), ("sum", 2.5), ("mean", L(5) / 6))},
+    "categorical hinge below zero": (
+        "categorical_hinge", {"x": [[-3, -4.0], [0.5, -4]], "t": np.array([0, 0])}, NONE, [4, 0.5]),
+    **{f"multilabel margin, {how} {more}": (
+        "multilabel_margin", {"x": [[0.5, 1, 0, 2], [0.5, 1, 0, 2]], "t": np.array([[3, 0, -1, 1], [-1, 0, 1, 2]])},
+        {"reduction": how, **more}, want,
+    ) for how, more, want in (("none", {}, [2, 0]), ("none", {"divisor": "classes"}, [0.5, 0]), ("sum", {}, 2),
+                              ("mean", {}, 1))},
     "multiclass hinge, margin 2": ("multiclass_hinge", THREE_CLASSES, {"p": 1, "margin": 2.0, **NONE}, [3.5, 0, 15]),
     "multiclass hinge of one class": (
         "multiclass_hinge", {"x": [[5.0]], "t": np.array([0]), "weight": [2.0]}, {"p": 1, "margin": 1.0, **NONE}, [0]),

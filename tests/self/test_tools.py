@@ -133,6 +133,11 @@ INPUTS = {
     "segment_sum": "3d0e9e92a97d31fb bd10448b23bb16ff 2488bf85ccaaca24 4f1b12b4d1fa9efa",
     "segment_mean": "22acced45548ca22 887076c225edec1a a67dd69ce35b9516 8a5ab390bbb1b246",
     "pca": "f0f4ffe802a6ed0f 054e3472c6a99b19 b80dfc2a2d07b98b 6a993abd7c3f07d6",
+    "focal_loss": "54199c7f141db357 cee2ed935b807c32 5d0c35da298f64e2 aa46be1e1d5b2393",
+    "one_vs_rest": "510ded3fbd4544b2 0a4dcf5ff83de40b 50f53defb7e163eb 19f38443bb652354",
+    "logistic_regression": "cbafd57099d1c0ed a10559b31830baa8 f8d089682bc70734 764daf9ad2fad299",
+    "categorical_hinge": "305af4c9804e2824 57a30cba5072bdb3 594aa44e879c3bdb 1ca8ae282a31db28",
+    "multilabel_margin": "2d6b74d21d185a0c 81bd78a41746752d 75dc19b9b44f1dc3 1925b3aa563fdc6a",
 }
 
 

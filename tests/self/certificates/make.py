@@ -182,6 +182,27 @@ def binary_cross_entropy_with_logits(x: Array, t: Array, pos_weight: float | Non
     return reduced(-(p * t * np.log(sigmoid(x)) + (1 - t) * np.log(sigmoid(-x))), reduction)
 
 
+def focal_loss(x: Array, t: Array, alpha: float | None, gamma: int, reduction: str) -> Any:
+    """1 - sigmoid(z) is written sigmoid(-z)."""
+    losses = np.full(len(t), dual(0))
+    for i, target in enumerate(t.tolist()):
+        z = np.array([x[i] if target else -x[i]], object)
+        a = dual(1) if alpha is None else dual(alpha) if target else 1 - dual(alpha)
+        losses[i] = -(a * np.log(sigmoid(z))[0])
+        for _ in range(gamma):
+            losses[i] *= sigmoid(-z)[0]
+    return reduced(losses, reduction)
+
+
+def one_vs_rest(x: Array, t: Array, reduction: str) -> Any:
+    own = np.arange(x.shape[1]) == t[:, None]
+    return reduced(-np.log(sigmoid(np.where(own, x, -x))).sum(1), reduction)
+
+
+def logistic_regression(x: Array, w: Array, t: Array, reg: float) -> Any:
+    return binary_cross_entropy_with_logits(x @ w, t, None, "mean") + dual(reg) * (w * w).sum()
+
+
 def negative_log_likelihood(x: Array, t: Array, reduction: str) -> Array:
     return reduced(-np.log(x[np.arange(len(t)), t]), reduction)
 
@@ -296,6 +317,25 @@ LIMIT = arb(2) ** -400
 
 def widened_by_the_limit(z: Dual) -> Dual:
     return Dual(z.v + arb(0, LIMIT), {i: d + arb(0, LIMIT * 2**100) for i, d in z.d.items()})
+
+
+def categorical_hinge(x: Array, t: Array, reduction: str) -> Any:
+    """Where several are worst, each has its part of the derivative, the 0 of the label too."""
+    losses = np.full(len(t), dual(0))
+    for i, k in enumerate(t.tolist()):
+        scores = [dual(0) if j == k else z for j, z in enumerate(x[i])]
+        worst = [z for z in scores if not any(other > z for other in scores)]
+        losses[i] = positive(sum(worst, dual(0)) / len(worst) - x[i, k] + 1)
+    return reduced(losses, reduction)
+
+
+def multilabel_margin(x: Array, t: Array, reduction: str) -> Any:
+    losses = np.full(len(t), dual(0))
+    for i, row in enumerate(t.tolist()):
+        own = row[: row.index(-1)] if -1 in row else row
+        excess = [positive(1 - (x[i, j] - x[i, k])) for j in own for k in range(len(row)) if k not in own]
+        losses[i] = sum(excess, dual(0))
+    return reduced(losses, reduction)
 
 
 def each(f: Callable[[Dual], Any], x: Array) -> Array:
@@ -493,6 +533,27 @@ WITH_LOGITS = (
 )  # fmt: skip
 
 
+def with_hard_targets(make: Any, *arguments: Any) -> Any:
+    def arrays(draw: Draw) -> Arrays:
+        x = make(draw, *arguments)
+        return {"x": x, "t": draw.quantised(draw.integers("t", x.shape, 2))}
+
+    return arrays
+
+
+def focused(name: str, make: Any, gamma: int, alpha: float | None = None, reduction: str = "none") -> Case:
+    return Case(name, with_hard_targets(*make), {"alpha": alpha, "gamma": gamma, "reduction": reduction})
+
+
+FOCAL = (
+    *(focused(f"gamma-{k}-{name}", make, k) for k in (1, 2) for name, make in TARGETED.items()),
+    *(focused(f"gamma-{k}-alpha-{a}-{name}", TARGETED[name], k, a) for k in (0, 2) for a in (None, 0.25, 0.3)
+      for name in TARGETED if name.startswith("scale-3")),
+    *(focused(f"{how}-alpha-{a}", (normal, (n,), 3.0), 2, a, how) for how, n in (("sum", 5), ("mean", 7))
+      for a in (None, 0.3)),
+)  # fmt: skip
+
+
 def fractions(draw: Draw, rows: int, classes: int, spread: int) -> Array:
     """m 2^-k, m of 20 bits up to 1, k up to `spread`."""
     m = draw.integers("m", (rows, classes), 2**20 + 1, 2**19) / 2**20
@@ -634,6 +695,43 @@ CRAMMER_SINGER = (
 )  # fmt: skip
 
 
+def of_labels(name: str, make: Any, reduction: str = "none") -> Case:
+    return Case(name, labelled(*make), {"reduction": reduction})
+
+
+ONE_VS_REST = (
+    *(of_labels(name, make) for name, make in ROWS.items() if "huge" not in name),
+    *(of_labels(f"{how}-scale-{s:g}-c{c}", (logits, 3, c, s), how) for how in ("sum", "mean") for c in FEW
+      for s in (0.01, 1, 10)),
+)  # fmt: skip
+CATEGORICAL_HINGE = (
+    *(of_labels(name, make) for name, make in SCORES.items()),
+    *(of_labels(f"scale-{s:g}-c{c}-{take}", (logits, 2, c, s)) for take in "ab" for c in (2, 3, 5, 10)
+      for s in (0.3, 0.5, 1, 2, 3, 5, 1e3)),
+    *(of_labels(f"{how}-c{c}", (logits, 3, c, 1.0), how) for how in ("sum", "mean") for c in (2, 5)),
+)  # fmt: skip
+
+
+def listed(name: str, make: Any, reduction: str = "none") -> Case:
+    """Up to three classes of each row, in any order, then -1 and what does not count."""
+
+    def arrays(draw: Draw) -> Arrays:
+        x = make[0](draw, *make[1:])
+        order = np.argsort(draw.integers("order", x.shape, 2**30), axis=1, kind="stable")
+        length = draw.integers("length", (len(x), 1), min(x.shape[1], 3) + 1)
+        return {"x": x, "t": np.where(np.arange(x.shape[1]) == length, -1, order)}
+
+    return Case(name, arrays, {"reduction": reduction})
+
+
+MULTILABEL = (
+    *(listed(name, make) for name, make in SCORES.items()),
+    *(listed(f"scale-{s:g}-c{c}-{take}", (logits, 2, c, s)) for take in "ab" for c in (2, 3, 5, 10)
+      for s in (0.3, 0.5, 1, 2, 3, 5, 1e3)),
+    *(listed(f"{how}-c{c}", (logits, 3, c, 1.0), how) for how in ("sum", "mean") for c in (2, 5)),
+)  # fmt: skip
+
+
 def distances(name: str, make: Any, margin: float = 1.0, reduction: str = "none") -> Case:
     return Case(name, make, {"margin": margin, "reduction": reduction})
 
@@ -726,6 +824,13 @@ def classifier(rows: int, features: int, classes: int, scale: float, weight: flo
     }  # fmt: skip
 
 
+def two_classes(rows: int, features: int, scale: float, weight: float) -> Any:
+    return lambda draw: {
+        "x": draw.normal("x", (rows, features), scale), "w": draw.normal("w", (features,), weight),
+        "t": draw.quantised(draw.integers("t", (rows,), 2)),
+    }  # fmt: skip
+
+
 REGRESSION = tuple(
     Case(f"{n}x{d}x{c}-scale-{s:g}-weight-{w:g}-reg-{reg:g}", classifier(n, d, c, s, w), {"reg": reg})
     for n, d, c in ((1, 1, 2), (3, 2, 3), (2, 5, 1), (4, 3, 5))
@@ -776,6 +881,11 @@ PCA = tuple(
     for take in "abc" for n, m, k in ((2, 3, 1), (3, 3, 1), (3, 4, 2), (4, 4, 2), (4, 5, 3)) for s in (0.01, 1, 30)
     for grade, shift in ((1, 0), (2, 0), (1, 10))
 )  # fmt: skip
+LOGISTIC = tuple(
+    Case(f"{n}x{d}-scale-{s:g}-weight-{w:g}-reg-{reg:g}", two_classes(n, d, s, w), {"reg": reg})
+    for n, d in ((1, 1), (3, 2), (2, 5), (4, 3))
+    for s in (0.001, 1, 30) for w in (0.01, 1, 10) for reg in (0.0, 0.1, 3.0)
+)  # fmt: skip
 
 OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "softmax": (softmax, ALONG_AXIS),
@@ -803,6 +913,11 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "segment_sum": (segment_sum, SEGMENTS),
     "segment_mean": (segment_mean, SEGMENTS),
     "pca": (pca, PCA),
+    "focal_loss": (focal_loss, FOCAL),
+    "one_vs_rest": (one_vs_rest, ONE_VS_REST),
+    "logistic_regression": (logistic_regression, LOGISTIC),
+    "categorical_hinge": (categorical_hinge, CATEGORICAL_HINGE),
+    "multilabel_margin": (multilabel_margin, MULTILABEL),
 }
 
 
