@@ -334,7 +334,7 @@ NO_EIGH = {"*float16/*": "jax.numpy.linalg decomposes no matrix of 16-bit number
 IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"
 
 INF = float("inf")
-UNCLIPPED = {"floor": -INF, "ceiling": INF}
+UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": True}
 
 TWO_READINGS = "-1 is the last class where its score is read, and none in jax.nn.one_hot: it is the loss of no label"

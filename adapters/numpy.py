@@ -519,7 +519,7 @@ NO_BOUND = dict.fromkeys(
 FEW_TERMS = NO_BOUND | dict.fromkeys(("bfloat16/*/*scale-10", "bfloat16/*/*digits", "bfloat16/*/coarse"), WORDS)
 
 INF = float("inf")
-UNCLIPPED = {"floor": -INF, "ceiling": INF}
+UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": False}
 
 NO_INDEX = Raises("IndexError")

@@ -113,13 +113,6 @@ def weighted_binary_cross_entropy(x: Any, t: Any, pos_weight: float | None, redu
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
-def sparse_categorical_crossentropy(x: Any, t: Any, reduction: str) -> Any:
-    import tensorflow as tf
-
-    loss = tf.keras.losses.sparse_categorical_crossentropy(t, x)
-    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
-
-
 def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -127,21 +120,19 @@ def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
-def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     import tensorflow as tf
 
-    # of tf.nn.softmax(x) itself keras takes the logits x, but only in a tf.function: there the loss of [0, 100] for
-    # label 0 is 100, in eager mode 16.1, where the probability is clipped
-    p = tf.nn.softmax(x) + q
-    loss = tf.keras.losses.sparse_categorical_crossentropy(t, p)
-    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss), p
-
-
-def binary_crossentropy(x: Any, t: Any, reduction: str) -> Any:
-    import tensorflow as tf
-
-    loss = tf.keras.losses.binary_crossentropy(t[..., None], x[..., None])  # the mean over an axis of one
+    loss = -t * tf.math.log(x) - (1 - t) * tf.math.log(1 - x)
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
+def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    p = tf.nn.softmax(x) + q
+    loss = -tf.math.log(tf.gather(p, t, axis=1, batch_dims=1))
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss), p
 
 
 def hinge_relu(x: Any, t: Any) -> Any:
@@ -347,18 +338,14 @@ ADDED_IN_TURN = {
 }  # fmt: skip
 
 INF = float("inf")
-CLIPPED = {"floor": 1e-7, "ceiling": 1 - 1e-7}
-OF_PROBABILITIES = {"normalised": True, **CLIPPED, "every_log": True}
+UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
+OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": False}
 
 OUT_OF_RANGE = Raises("InvalidArgumentError")
 NO_KERNEL = {"eager/*": Raises("InvalidArgumentError"), "*": Raises("TypeError")}
 EDGES = {
     "bad_label": OUT_OF_RANGE, "label_dtype": {"*/label-int32": "accepted", **NO_KERNEL},
     "label_shape": Raises("ValueError"),
-}  # fmt: skip
-KERAS_EDGES = {
-    "bad_label": OUT_OF_RANGE, "label_dtype": "accepted",
-    "label_shape": {"*/labels-2d": "accepted", "*": Raises("ValueError")},
 }  # fmt: skip
 # a column of labels is said to be taken for a row of them, and is not: known failures
 GATHER_EDGES = EDGES | {
@@ -451,22 +438,12 @@ IMPLEMENTATIONS = (
         road="one-minus-target", precision=REDUCED_BY_TF,
     ),
     Implementation(
-        "negative_log_likelihood", "tf.keras.losses.sparse_categorical_crossentropy", sparse_categorical_crossentropy,
-        conventions=OF_PROBABILITIES,
-        precision={
-            **F16_REDUCED, "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
-            "float32/vjp/*": RECIPROCAL,
-        },
-        edges=KERAS_EDGES,
-    ),
-    Implementation(
-        "binary_cross_entropy", "tf.keras.losses.binary_crossentropy", binary_crossentropy, road="complement",
-        conventions={**CLIPPED, "least_log": -INF, "least_variance": 0.0},
+        "binary_cross_entropy", fn=binary_cross_entropy, road="complement",
+        conventions={**UNCLIPPED, "least_log": -INF, "least_variance": 0.0},
         precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
     ),
     Implementation(
-        "layered_cross_entropy", fn=layered_crossentropy,
-        conventions=OF_PROBABILITIES,
+        "layered_cross_entropy", fn=layered_cross_entropy, conventions=OF_PROBABILITIES,
         precision={
             **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "float16/value/*": Precision("B"),
             "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
@@ -474,7 +451,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood,
-        conventions={"normalised": False, "floor": -INF, "ceiling": INF, "every_log": False},
+        conventions=OF_PROBABILITIES,
         precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
         edges=NLL_EDGES,
     ),
@@ -549,11 +526,11 @@ VJP = "\n".join((
 ))  # fmt: skip
 PROCESS = {
     **ONE_THREAD, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
-    "KERAS_BACKEND": "tensorflow",
 }  # fmt: skip
 SHOW = {
     "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
 }  # fmt: skip
+COMPILE = "tf.function({}, autograph=False)"
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)
 
@@ -565,13 +542,11 @@ ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
         show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
-        companions=("keras",),
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", COMPILED_IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
-        show=SHOW | {"compile": "tf.function({}, autograph=False)"}, alias="tf", process=PROCESS,
+        show=SHOW | {"compile": COMPILE}, alias="tf", process=PROCESS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
-        companions=("keras",),
     ),
 )  # fmt: skip

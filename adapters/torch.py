@@ -8,6 +8,7 @@ function of it that is called, never by importing an adapter.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, r
 
     weight = None if pos_weight is None else x.new_tensor(pos_weight)
     return torch.nn.functional.binary_cross_entropy_with_logits(x, t, pos_weight=weight, reduction=reduction)
+
+
+def binary_cross_entropy_with_logits_class(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
+    import torch
+
+    weight = None if pos_weight is None else x.new_tensor(pos_weight)
+    return torch.nn.BCEWithLogitsLoss(pos_weight=weight, reduction=reduction)(x, t)
 
 
 def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
@@ -248,7 +256,7 @@ ADDED_IN_TURN = {
 }  # fmt: skip
 
 INF = float("inf")
-UNCLIPPED = {"floor": -INF, "ceiling": INF}
+UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
 
 REFUSED = Raises("RuntimeError")
@@ -261,7 +269,7 @@ GATHER_EDGES = {
     "bad_label": REFUSED, "label_dtype": {"*/label-int32": "accepted", "*": REFUSED}, "label_shape": REFUSED,
 }  # fmt: skip
 
-IMPLEMENTATIONS = (
+FUNCTIONS = (
     Implementation(
         "softmax", "torch.nn.functional.softmax", renames={"x": "input", "axis": "dim"},
         precision={"*float16/value/axis-*": Precision("B", sharp=True, finding=OTHER_AXES), "*float16/*": FUSED},
@@ -318,6 +326,10 @@ IMPLEMENTATIONS = (
     Implementation(
         "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
         binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "binary_cross_entropy_with_logits", "torch.nn.BCEWithLogitsLoss",
+        binary_cross_entropy_with_logits_class, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions={**OF_PROBABILITIES, "every_log": True},
@@ -426,6 +438,32 @@ IMPLEMENTATIONS = (
     ),
 )  # fmt: skip
 
+# What torch.nn has as a class too: operation, class, and which arguments it is made with.
+CLASSES = (
+    ("softmax", "torch.nn.Softmax", ("axis",)),
+    ("log_softmax", "torch.nn.LogSoftmax", ("axis",)),
+    ("sigmoid", "torch.nn.Sigmoid", ()),
+    ("log_sigmoid", "torch.nn.LogSigmoid", ()),
+    ("cross_entropy", "torch.nn.CrossEntropyLoss", ("reduction",)),
+    ("soft_cross_entropy", "torch.nn.CrossEntropyLoss", ("label_smoothing", "reduction")),
+    (
+        "weighted_cross_entropy", "torch.nn.CrossEntropyLoss",
+        ("weight", "label_smoothing", "ignore_index", "reduction"),
+    ),
+    ("binary_cross_entropy", "torch.nn.BCELoss", ("reduction",)),
+    ("multiclass_hinge", "torch.nn.MultiMarginLoss", ("weight", "p", "margin", "reduction")),
+    ("hinge_embedding", "torch.nn.HingeEmbeddingLoss", ("margin", "reduction")),
+    ("margin_ranking", "torch.nn.MarginRankingLoss", ("margin", "reduction")),
+)  # fmt: skip
+
+
+def as_class(op: str, api: str, made_with: tuple[str, ...]) -> Implementation:
+    """It declares what the function does, which it calls."""
+    return replace(next(i for i in FUNCTIONS if i.op == op), api=api, made_with=made_with)
+
+
+IMPLEMENTATIONS = (*FUNCTIONS, *(as_class(*words) for words in CLASSES))
+
 VALUE = "y = call({args})"
 VJP = "{wrt}.requires_grad_(); y = call({args}); (dx,) = torch.autograd.grad(y, [{wrt}], g)"
 SHOW = {
@@ -434,6 +472,8 @@ SHOW = {
     "array bfloat16": "{}.detach().float().numpy()",
     "value": VALUE, "vjp": VJP,
 }  # fmt: skip
+
+PROCESS = ONE_THREAD
 
 ADAPTERS = (
     Adapter(
@@ -444,7 +484,7 @@ ADAPTERS = (
         value,
         value_and_vjp,
         show=SHOW,
-        process=ONE_THREAD,
+        process=PROCESS,
         default=True,
         known_failures=str(Path(__file__).with_suffix(".toml")),
         baseline=recorded(__file__),

@@ -20,6 +20,7 @@ EPSILON = 9.999999960041972e-13  # 1e-12 as float32 holds it: in torch it is a f
 CONVENTIONS = {
     "floor": OF_PROBABILITIES["floor"],
     "ceiling": OF_PROBABILITIES["ceiling"],
+    "at_clip": OF_PROBABILITIES["at_clip"],
     "least_log": Convention((-np.inf, -100.0), -np.inf, "what a lower logarithm is taken for, in the value alone"),
     "least_variance": Convention((0.0, EPSILON), 0.0, "what the gradient divides by where x (1 - x) is less"),
 }
@@ -27,7 +28,7 @@ CONVENTIONS = {
 
 def binary_cross_entropy(
     x: Array, t: Array, reduction: str = "none", floor: float = -np.inf, ceiling: float = np.inf,
-    least_log: float = -np.inf, least_variance: float = 0.0,
+    at_clip: float = 1.0, least_log: float = -np.inf, least_variance: float = 0.0,
 ) -> Array:  # fmt: skip
     """loss = -t log p - (1 - t) log(1 - p), p = min(max(x, floor), ceiling), the logarithms no less than least_log.
     x: [n] in [0, 1], t: [n] in [0, 1] -> loss: [n] in nats, or its sum or mean, a scalar; the mean of nothing is NaN.
@@ -40,7 +41,7 @@ def binary_cross_entropy(
 
 def of_complement(
     x: Array, t: Array, reduction: str = "none", floor: float = -np.inf, ceiling: float = np.inf,
-    least_log: float = -np.inf, least_variance: float = 0.0,
+    at_clip: float = 1.0, least_log: float = -np.inf, least_variance: float = 0.0,
 ) -> Array:  # fmt: skip
     """log(1 - p) for log1p(-p): loses digits where p is near 0."""
     p = clipped(x, floor, ceiling)
@@ -53,20 +54,20 @@ def of_logs(positive: Array, negative: Array, t: Array, reduction: str, least_lo
 
 def binary_cross_entropy_vjp(
     g: Array, y: Array, x: Array, t: Array, reduction: str = "none", floor: float = -np.inf, ceiling: float = np.inf,
-    least_log: float = -np.inf, least_variance: float = 0.0,
+    at_clip: float = 1.0, least_log: float = -np.inf, least_variance: float = 0.0,
 ) -> Arrays:  # fmt: skip
     """(1 - t) / (1 - p) - t / p, term by term, whose difference cancels where p is near t."""
     g, p = spread_back(g, reduction, len(x)), clipped(x, floor, ceiling)
-    return {"x": where_inside(x, floor, ceiling, g * (1 - t) / (1 - p) - g * t / p)}
+    return {"x": where_inside(x, floor, ceiling, at_clip, g * (1 - t) / (1 - p) - g * t / p)}
 
 
 def fused_vjp(
     g: Array, y: Array, x: Array, t: Array, reduction: str = "none", floor: float = -np.inf, ceiling: float = np.inf,
-    least_log: float = -np.inf, least_variance: float = 0.0,
+    at_clip: float = 1.0, least_log: float = -np.inf, least_variance: float = 0.0,
 ) -> Arrays:  # fmt: skip
     """(p - t) / (p (1 - p)): nothing cancels but in p - t."""
     g, p = spread_back(g, reduction, len(x)), clipped(x, floor, ceiling)
-    return {"x": where_inside(x, floor, ceiling, g * (p - t) / np.maximum((1 - p) * p, least_variance))}
+    return {"x": where_inside(x, floor, ceiling, at_clip, g * (p - t) / np.maximum((1 - p) * p, least_variance))}
 
 
 def halves(draw: Draw, count: int, spread: int) -> Array:

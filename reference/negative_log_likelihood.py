@@ -13,56 +13,74 @@ from gradparity.reference.invariants import nonnegative, turned
 from gradparity.reference.reduction import reduced, spread_back
 
 CONVENTIONS = {
-    "normalised": Convention((False, True), False, "whether a row is divided by its sum, its gradient with it"),
+    "normalised": Convention(
+        (False, "first", "last"), False,
+        "whether a row is divided by its sum, its gradient with it: no, before it is clipped, or after",
+    ),
     "floor": Convention((-np.inf, 1e-7), -np.inf, "what a lower probability is taken for, and its gradient is 0"),
     "ceiling": Convention((np.inf, 1 - 1e-7), np.inf, "what a higher probability is taken for, and its gradient is 0"),
+    "at_clip": Convention((1.0, 0.5), 1.0, "the derivative of what is clipped at the floor and the ceiling themselves"),
     "every_log": Convention(
         (False, True), False, "whether the logarithm of every class is taken: the gradient of the others is then 0 / p"
     ),
-}
+}  # fmt: skip
 
 
 def negative_log_likelihood(
-    x: Array, t: Array, reduction: str = "none", normalised: bool = False, floor: float = -np.inf,
-    ceiling: float = np.inf, every_log: bool = False,
+    x: Array, t: Array, reduction: str = "none", normalised: Any = False, floor: float = -np.inf,
+    ceiling: float = np.inf, at_clip: float = 1.0, every_log: bool = False,
 ) -> Array:  # fmt: skip
-    """loss_i = -log p_{i, t_i}, p = min(max(x, floor), ceiling); normalised: -log(p_{i, t_i} / sum_j p_ij).
+    """loss_i = -log p_{i, t_i}, p = min(max(x, floor), ceiling); normalised: first x / sum_j x_ij for x, or last
+    p / sum_j p_ij for p.
     x: [N, C] probabilities, t: [N] in 0..C-1 -> loss: [N] in nats, or its sum or mean over the rows, a scalar; the mean
     of no rows is NaN. A probability of 0 gives infinity, one below 0 NaN.
 
     Source: Bishop, Pattern Recognition and Machine Learning (2006), eq. (4.108), of one row.
     """
-    p = clipped(x, floor, ceiling)
-    if normalised:
+    p = clipped(x / row_sums(x) if normalised == "first" else x, floor, ceiling)
+    if normalised == "last":
         return cross_entropy(np.log(p), t, reduction)
     return reduced(-np.log(pick(p, t)), reduction)
 
 
 def negative_log_likelihood_vjp(
-    g: Array, y: Array, x: Array, t: Array, reduction: str = "none", normalised: bool = False, floor: float = -np.inf,
-    ceiling: float = np.inf, every_log: bool = False,
+    g: Array, y: Array, x: Array, t: Array, reduction: str = "none", normalised: Any = False, floor: float = -np.inf,
+    ceiling: float = np.inf, at_clip: float = 1.0, every_log: bool = False,
 ) -> Arrays:  # fmt: skip
-    """-1 / p for the label, 0 elsewhere, or 0 / p, which is NaN where p is 0 (every_log); normalised: that plus
-    1 / sum_j p_ij everywhere, as that of the cross-entropy of the logits log p, divided by p."""
-    p = clipped(x, floor, ceiling)
-    if normalised:
-        dx = cross_entropy_vjp(g, y, np.log(p), t, reduction)["x"] / p
+    """-1 / p for the label, 0 elsewhere, or 0 / p, which is NaN where p is 0 (every_log); normalised last: that plus
+    1 / sum_j p_ij everywhere, as that of the cross-entropy of the logits log p, divided by p; first: that of the
+    quotient, with which it is composed."""
+    q = x / row_sums(x) if normalised == "first" else x
+    p = clipped(q, floor, ceiling)
+    if normalised == "last":
+        dq = cross_entropy_vjp(g, y, np.log(p), t, reduction)["x"] / p
     else:
         g = np.expand_dims(spread_back(g, reduction, len(t)), -1)
         label = one_hot(t, x.shape[-1])
-        dx = np.where(label, -g, 0.0) / p if every_log else np.where(label, -g / p, 0.0)
-    return {"x": where_inside(x, floor, ceiling, dx)}
+        dq = np.where(label, -g, 0.0) / p if every_log else np.where(label, -g / p, 0.0)
+    dq = where_inside(q, floor, ceiling, at_clip, dq)
+    return {"x": of_quotient(dq, q, row_sums(x)) if normalised == "first" else dq}
+
+
+def row_sums(x: Array) -> Array:
+    return np.sum(x, axis=-1, keepdims=True)
+
+
+def of_quotient(dq: Array, q: Array, s: Array) -> Array:
+    """The gradient of q = x / s, s = sum_j x_j: what passes to a row, less what its sum takes back."""
+    return dq / s - row_sums(dq * q / s)
 
 
 def clipped(x: Array, floor: float, ceiling: float) -> Array:
     return np.minimum(np.maximum(x, floor), ceiling)
 
 
-def where_inside(x: Array, floor: float, ceiling: float, dx: Array) -> Array:
-    """The gradient of what is clipped: at the clip itself it is that of the inside, of NaN it is 0."""
+def where_inside(x: Array, floor: float, ceiling: float, at_clip: float, dx: Array) -> Array:
+    """The gradient of what is clipped: outside, and of NaN, it is 0."""
     if floor == -np.inf and ceiling == np.inf:
         return dx
-    return np.where(x >= floor, np.where(x <= ceiling, dx, 0.0), 0.0)
+    at = np.where(x == floor, at_clip * dx, np.where(x == ceiling, at_clip * dx, 0.0))
+    return np.where(x > floor, np.where(x < ceiling, dx, at), at)
 
 
 # --- cases: no exponential, whose last digit would depend on the machine

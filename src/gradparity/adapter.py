@@ -39,6 +39,7 @@ class Implementation:
     unsupported: "dtype/direction/case" glob -> why there is nothing to check
     edges: for each of the operation's edges what it does there: a value, or "mode/dtype/direction/case" glob -> value;
         Raises(type) is one. What is not declared is not checked
+    made_with: where the API is a class, our arguments that it is made with; what is made is called with the others
     """
 
     op: str
@@ -51,6 +52,7 @@ class Implementation:
     vjp: Fn | None = None
     unsupported: Mapping[str, str] = field(default_factory=dict)
     edges: Mapping[str, Any] = field(default_factory=dict)
+    made_with: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.api and self.fn is not None:
@@ -117,7 +119,7 @@ class Adapter:
         last functions it was given: see Call
     value_and_vjp(fn, arrays, wrt, g): these, and {argument: gradient} for the cotangent g of the first output
     module: the import name that shows whether the framework is there; alias: what users call it
-    companions: import names of what computes beside it and has versions of its own
+    companions: import names of what it computes with besides, which has versions of its own
     process: environment variables that must be set before the framework is imported
     show: how a person writes it, for snippets: see gradparity.snippet
     default: the mode that is meant where none is named;  known_failures: path of its TOML file
@@ -146,7 +148,12 @@ class Adapter:
     @property
     def installed(self) -> bool:
         """Whether the framework can be imported, without importing it."""
-        return importlib.util.find_spec(self.module) is not None
+        return not self.absent
+
+    @property
+    def absent(self) -> list[str]:
+        """What it needs and is not here."""
+        return [name for name in (self.module, *self.companions) if importlib.util.find_spec(name) is None]
 
     @property
     def version(self) -> str:
@@ -164,19 +171,29 @@ class Adapter:
     def call(self, implementation: Implementation, params: Mapping[str, Any]) -> Call:
         """The implementation as a function of our argument names, its parameters bound."""
         fn = implementation.fn or resolve(implementation.api, {self.alias: self.module})
-        return Call(fn, implementation.renames, params)
+        return Call(fn, implementation.renames, params, implementation.made_with)
 
 
 class Call:
     """A framework's function under our argument names, its parameters bound. A value: what a framework compiled for
     one serves every equal one, of which each check makes its own."""
 
-    def __init__(self, fn: Fn, renames: Mapping[str, str], params: Mapping[str, Any]) -> None:
-        self.fn, self.renames, self.params = fn, renames, params
-        self.key = (id(fn), repr(sorted(renames.items())), repr(sorted(params.items())))
+    def __init__(
+        self, fn: Fn, renames: Mapping[str, str], params: Mapping[str, Any], made_with: tuple[str, ...] | None = None
+    ) -> None:
+        self.fn, self.renames, self.params, self.made_with = fn, renames, params, made_with
+        self.key = (id(fn), repr(sorted(renames.items())), repr(sorted(params.items())), made_with)
 
     def __call__(self, **arrays: Any) -> tuple[Any, ...]:
-        return outputs(self.fn(**{self.renames.get(k, k): v for k, v in {**arrays, **self.params}.items()}))
+        given = {**arrays, **self.params}
+        if self.made_with is None:
+            return outputs(self.fn(**self.named(given)))
+        made = self.fn(**self.named({k: given.pop(k) for k in self.made_with}))
+        return outputs(made(**self.named(given)))
+
+    def named(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Under the framework's names."""
+        return {self.renames.get(k, k): v for k, v in given.items()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Call) and self.key == other.key

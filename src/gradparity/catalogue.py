@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cache, cached_property
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 
 from gradparity.adapter import Adapter, Implementation, version_of
 from gradparity.cases import digest_of_inputs
@@ -68,9 +67,10 @@ class Selection:
                 if name not in names:
                     raise GradparityError(nearest(name, names, what))
         for name in self.framework:
-            adapter = next(a for a in adapters() if a.framework == name)
-            if not adapter.installed:
-                raise GradparityError(f'{name} is not installed here: pip install "gradparity[{name}]"')
+            chosen = [a for a in adapters() if a.framework == name and self.takes("mode", a.mode)]
+            if chosen and not any(a.installed for a in chosen):
+                missing = ",".join(chosen[0].absent)
+                raise GradparityError(f'{chosen[0].name} is not installed here: pip install "gradparity[{missing}]"')
 
     def takes(self, what: str, name: str) -> bool:
         return not getattr(self, what) or name in getattr(self, what)
@@ -181,7 +181,7 @@ def default_profile(chosen: Iterable[Adapter]) -> tuple[dict[str, str], list[Ada
 def versions(chosen: Iterable[Item]) -> Mapping[str, str]:
     """The frameworks of these items, and what moves with them, with their versions."""
     found = dict.fromkeys(item.adapter for item in chosen)
-    beside = {name: version_of(name) for adapter in found for name in adapter.companions if find_spec(name)}
+    beside = {name: version_of(name) for adapter in found for name in adapter.companions}
     return {adapter.framework: adapter.version for adapter in found} | beside
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rich.console import Console
@@ -29,7 +30,7 @@ MEANING = (
 
 @dataclass(frozen=True)
 class Line:
-    """An API: what stands in each column, and notes for below."""
+    """An API, with its mode where that is not the plain one: what stands in each column, and notes for below."""
 
     api: str
     cells: Mapping[str, str]
@@ -37,16 +38,18 @@ class Line:
 
 
 def lines(op: Op) -> list[Line]:
-    """Every implementation of the operation that is a framework's, in its plain mode."""
+    """Every implementation of the operation that is a framework's, in its plain mode, and in a mode that has others."""
+    plain = {adapter.framework: adapter.implementations for adapter in catalogue.adapters() if adapter.default}
     return [
         line(op, adapter, implementation)
-        for adapter in catalogue.adapters() if adapter.default
+        for adapter in catalogue.adapters()
+        if adapter.default or adapter.implementations is not plain.get(adapter.framework)
         for implementation in adapter.implementations if implementation.op == op.name
     ]  # fmt: skip
 
 
 def line(op: Op, adapter: Adapter, implementation: Implementation) -> Line:
-    known = [entry for entry in entries(adapter) if concerns(entry, op, implementation)]
+    known = [entry for entry in entries(adapter) if concerns(entry, op, implementation, adapter)]
     gaps = [reason for case in op.cases if (reason := gap(implementation, case.name))]
     cells = {name: str(value) for name, value in implementation.declared(op).items()}
     cells |= {edge: at_edge(op, adapter, implementation, edge) for edge in op.edges}
@@ -55,7 +58,7 @@ def line(op: Op, adapter: Adapter, implementation: Implementation) -> Line:
     cells |= {"gaps": str(len(gaps) or ""), "wrong": str(len(known) or "")}
     notes = [f"does not offer {len(gaps)} cases: {'; '.join(dict.fromkeys(gaps))}"] if gaps else []
     notes += [f"wrong ({entry.versions}): {entry.reason}" + f" <{entry.link}>" * bool(entry.link) for entry in known]
-    return Line(implementation.api, cells, tuple(notes))
+    return Line(implementation.api + f" ({adapter.mode})" * (not adapter.default), cells, tuple(notes))
 
 
 def at_edge(op: Op, adapter: Adapter, implementation: Implementation, edge: str) -> str:
@@ -81,8 +84,11 @@ def entries(adapter: Adapter) -> list[KnownFailure]:
     return known_failures.read(Path(adapter.known_failures)).get(adapter.framework, [])
 
 
-def concerns(entry: KnownFailure, op: Op, implementation: Implementation) -> bool:
-    return any(glob.split("/")[:2] == [op.name, implementation.api] for glob in entry.id)
+def concerns(entry: KnownFailure, op: Op, implementation: Implementation, adapter: Adapter) -> bool:
+    """Whether it is one of this implementation, in this mode or another that has the same."""
+    modes = [a.mode for a in catalogue.adapters() if a.implementations is adapter.implementations]
+    rows = [(op.name, implementation.api, mode) for mode in modes]
+    return any(all(map(fnmatchcase, row, glob.split("/"))) for glob in entry.id for row in rows)
 
 
 def classes(op: Op, implementation: Implementation, dtype: str) -> str:

@@ -100,11 +100,15 @@ def call_lines(
     implementation: Implementation, adapter: Adapter, arrays: tuple[str, ...], params: dict[str, Any]
 ) -> list[str]:
     """`call`, a function of the arrays alone."""
-    renames = implementation.renames
-    words = [f"{renames.get(k, k)}={k}" for k in arrays]
-    words += [f"{renames.get(k, k)}={v!r}" for k, v in params.items()]
+    renames, made_with = implementation.renames, implementation.made_with
+    words = {k: f"{renames.get(k, k)}={k}" for k in arrays}
+    words |= {k: f"{renames.get(k, k)}={v!r}" for k, v in params.items()}
     source, name = ([], implementation.api) if implementation.fn is None else source_of(implementation.fn)
-    compiled = adapter.show.get("compile", "{}").format(f"lambda {', '.join(arrays)}: {name}({', '.join(words)})")
+    if made_with is not None:
+        name += f"({', '.join(words.pop(k) for k in made_with)})"
+    compiled = adapter.show.get("compile", "{}").format(
+        f"lambda {', '.join(arrays)}: {name}({', '.join(words.values())})"
+    )
     return [*source, f"call = {compiled}"]
 
 

@@ -487,12 +487,14 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
                                            "t": np.array([0, 1])}, {"reduction": how, **more}, want)
        for how, more, want in (
            ("none", {}, [2 * LOG2, 2 * LOG2]), ("sum", {}, 4 * LOG2), ("mean", {}, 2 * LOG2),
-           ("none", {"normalised": True}, [2 * LOG2, LOG3]), ("none", {"floor": 0.5}, [LOG2, LOG2]),
-           ("none", {"floor": 0.5, "normalised": True}, [np.log(L(2.5)), LOG2]),
+           ("none", {"normalised": "last"}, [2 * LOG2, LOG3]), ("none", {"floor": 0.5}, [LOG2, LOG2]),
+           ("none", {"floor": 0.5, "normalised": "last"}, [np.log(L(2.5)), LOG2]),
+           ("none", {"normalised": "first"}, [2 * LOG2, LOG3]),
+           ("none", {"floor": 0.5, "normalised": "first"}, [LOG2, LOG2]),
            ("none", {"ceiling": 0.125}, [3 * LOG2, 3 * LOG2]))},
     **{f"layered cross-entropy, {more}": ("layered_cross_entropy", {"x": TWO_ROWS, "q": [[0, 0], [0, 0.25]],
                                           "t": np.array([0, 1])}, {**NONE, **more}, want)
-       for more, want in (({}, [LOG2, 0]), ({"normalised": True}, [LOG2, np.log(L(1.25))]))},
+       for more, want in (({}, [LOG2, 0]), ({"normalised": "last"}, [LOG2, np.log(L(1.25))]))},
     **{f"binary cross-entropy of probabilities, {how} {more}": (
         "binary_cross_entropy", {"x": [0.25, 0.25, 0.75], "t": [1, 0, 0.5]}, {"reduction": how, **more}, want)
        for how, more, want in (
@@ -824,7 +826,7 @@ def test_softmax_and_cross_entropy_as_separate_layers() -> None:
     are log p here, it is p - onehot in both: both are right, of two functions."""
     t, op, label = np.array([8]), OPS["negative_log_likelihood"], np.arange(10) == 8
     moved = printed(8) / P  # by this part the printed p moves a result
-    for normalised, want in ((False, -15.36325671 * label), (True, np.where(label, -14.36325671, 1.0))):
+    for normalised, want in ((False, -15.36325671 * label), ("last", np.where(label, -14.36325671, 1.0))):
         params = {**NONE, "normalised": normalised}
         assert abs(value(op, {"x": P[None], "t": t}, params)[0] - 2.73197873) <= printed(8) + moved[8] + np.sum(
             P * moved
@@ -877,10 +879,20 @@ def test_the_gradient_for_a_probability_of_0_that_is_not_the_label_s(every_log: 
     assert np.array_equal(dx, [[np.nan if every_log else 0, -2, 0]], equal_nan=True)
 
 
-def test_the_normalised_gradient_is_its_complex_step() -> None:
+@pytest.mark.parametrize(("at_clip", "want"), [(1.0, [-4, 0, -2, -4 / 3, 0]), (0.5, [-2, 0, -2, -2 / 3, 0])])
+def test_the_gradient_at_a_clip_is_a_convention(at_clip: float, want: list[float]) -> None:
+    """0 outside, -1 / p inside; both for one class, where normalising would hide it, and for the binary loss."""
+    x, clip = np.array([0.25, 0.125, 0.5, 0.75, 1.0]), {"floor": 0.25, "ceiling": 0.75, "at_clip": at_clip}
+    of_one, binary = OPS["negative_log_likelihood"], OPS["binary_cross_entropy"]
+    assert np.array_equal(of_one.vjp(np.ones(5), None, x[:, None], np.zeros(5, int), **clip)["x"][:, 0], want)
+    assert np.allclose(binary.vjp(np.ones(5), None, x, np.ones(5), **clip)["x"], want, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("normalised", ["first", "last"])
+def test_the_normalised_gradient_is_its_complex_step(normalised: str) -> None:
     op, draw = OPS["negative_log_likelihood"], Draw("normalised", "float64")
     arrays = {"x": np.abs(draw.normal("x", (4, 5))), "t": draw.integers("t", (4,), 5)}
-    params, g = {**NONE, "normalised": True}, draw.normal("g", (4,))
+    params, g = {**NONE, "normalised": normalised}, draw.normal("g", (4,))
     got = complex_step(op, g, arrays, params, "x", np.clongdouble)
     assert_within(got, tracked_vjp(op, g, arrays, params)["x"], PART)
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,56 @@ def test_a_worker_imports_only_the_framework_that_it_checks(adapter: Adapter) ->
     assert output.strip().splitlines()[-1] == "[]"
 
 
+FLAGS = """
+import json, os, sys
+os.environ.update(json.loads(sys.argv[2]))
+def flags():
+    found = {"numpy": str(__import__("numpy").geterr())}
+    if "torch" in backends:
+        import torch
+        found["torch"] = [str(torch.get_default_dtype()), torch.get_float32_matmul_precision(), torch.get_num_threads(),
+                          torch.are_deterministic_algorithms_enabled(), torch.is_grad_enabled(),
+                          torch.backends.mkldnn.enabled, str(torch.get_default_device())]
+    if "jax" in backends:
+        import jax
+        found["jax"] = {k: str(v) for k, v in jax.config.values.items()}
+    if "tensorflow" in backends:
+        import tensorflow as tf
+        found["tensorflow"] = [tf.executing_eagerly(), tf.config.threading.get_intra_op_parallelism_threads(),
+                               tf.config.threading.get_inter_op_parallelism_threads(), tf.config.optimizer.get_jit(),
+                               tf.config.experimental.tensor_float_32_execution_enabled()]
+    return json.dumps(found, sort_keys=True)
+backends = sys.argv[1].split(",")
+before = flags()
+from gradparity import catalogue
+chosen = catalogue.Selection(("keras",), (sys.argv[3],), dtype=("float32",), op=("softmax",))
+rows = [row for item in catalogue.items(chosen) for row in item.run()]
+assert {row.status for row in rows} >= {"pass"}, rows
+print(before == flags() or (before, flags()))
+"""
+
+
+@pytest.mark.parametrize("adapter", [a for a in INSTALLED if a.framework == "keras"], ids=lambda a: a.mode)
+def test_loading_keras_changes_no_flag_of_another_framework(adapter: Adapter) -> None:
+    """Of those that are there; the backend's own, too, which another adapter of the process may compute with."""
+    there = ",".join({a.framework for a in INSTALLED} & {"torch", "jax", "tensorflow"})
+    command = [sys.executable, "-W", "ignore", "-c", FLAGS, there, json.dumps(dict(adapter.process)), adapter.mode]
+    output = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL)
+    assert output.strip().splitlines()[-1] == "True"
+
+
+def test_a_framework_of_several_parts_is_absent_where_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = next(a for a in catalogue.adapters() if a.framework == "numpy")
+    apart = replace(here, framework="apart", mode="own", companions=("no_such_backend",))
+    monkeypatch.setattr(catalogue, "adapters", lambda: (here, apart))
+    assert not apart.installed
+    assert {item.adapter.framework for item in catalogue.items(Selection(op=("softmax",)))} == {"numpy"}
+    with pytest.raises(
+        GradparityError, match=r'apart own is not installed here: pip install "gradparity\[no_such_backe'
+    ):
+        Selection(("apart",))
+
+
 # --- the catalogue
 
 
@@ -79,9 +130,9 @@ def test_case_names_are_greppable_and_unique() -> None:
 
 
 def test_every_operation_is_offered_by_every_framework() -> None:
-    """But by the forms written by hand, and by a library of losses: these have what they have."""
+    """But by the forms written by hand, and by libraries of losses: these have what they have."""
     for adapter in catalogue.adapters():
-        if adapter.framework not in ("numpy", "optax"):
+        if adapter.framework not in ("numpy", "optax", "keras"):
             assert {i.op for i in adapter.implementations} == set(OPS), adapter.name
 
 
@@ -238,8 +289,6 @@ def entries(tmp_path: Path, text: str = ENTRY, version: str = "2.13.0", **option
 
 
 def changed(result: Result, **values: Any) -> Result:
-    from dataclasses import replace
-
     return replace(result, **values)
 
 
