@@ -151,7 +151,8 @@ def reference(name: str, dtype: str) -> Curve:
     if model.step * bend > 2 * model.shrinks:
         raise GradparityError(f"the step of {name} is too long for its error to be bounded")
     w, e = np.zeros((x.shape[1], 10), kind), 0.0
-    losses, errors = [], []
+    losses: list[float] = []
+    errors: list[float] = []
     while len(losses) < STEPS:
         z, y, g = gradient(model, x, w, t, dtype)
         if sizes.max() * e > MOST_MOVED or (not model.bend and in_doubt(z, t, sizes * e)):
@@ -175,10 +176,10 @@ def gradient(model: Model, x: Array, w: Array, t: Array, dtype: str) -> tuple[Tr
     a, op = Arithmetic(dtype), OPS[model.op]
     given = {"t": a(t) if t.dtype.kind != "i" else t, **model.params, **model.conventions}
     with np.errstate(all="ignore"):
-        z = a(x) @ a(w)
+        z: Tracked = a(x) @ a(w)
         y = a.store(op.forward(x=z, **given))
         s = op.vjp(a(np.full(t.shape, 1 / ROWS, x.dtype)), y, x=z, **given)["x"]
-        return z, y, a.store(np.moveaxis(a(x), 0, 1) @ s)
+        return z, y, a.store(a(np.moveaxis(x, 0, 1)) @ s)
 
 
 def norm2(x: Array) -> float:
