@@ -213,8 +213,11 @@ class Run:
             return
         share = (SECONDS["framework"] - before) / (len(self.checks) * len(group.cases))
         for name in self.checks:
-            compared = self.not_raised if self.raises else self.compared
-            yield from compared(group, name, got.get(name), want.get(name), seconds=float(f"{share:.2g}"))
+            seen = {"seconds": float(f"{share:.2g}")}
+            if self.raises:
+                yield from self.not_raised(group, name, got.get(name), **seen)
+            else:
+                yield from self.compared(group, name, got.get(name), want[name], **seen)
 
     def expected(self, group: Group, silent: str = "") -> dict[str, Tracked]:
         """Truth and bound, by the name of the check."""
@@ -257,7 +260,7 @@ class Run:
             return seen | {"status": "fail", "reason": "convention", "message": words}
         return seen | {"status": "error", "reason": "exception", "message": words}
 
-    def not_raised(self, group: Group, name: str, got: Any, _: None, **seen: Any) -> Iterator[Result]:
+    def not_raised(self, group: Group, name: str, got: Any, **seen: Any) -> Iterator[Result]:
         words = f"gave {described(got)}; declared {self.row.conventions}"
         for k in range(len(group.cases)):
             yield self.row_of(

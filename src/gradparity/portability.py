@@ -114,7 +114,7 @@ def markdown(ops: Sequence[Op]) -> Iterator[str]:
     for op in ops:
         table = lines(op)
         yield from (f"## {op.name}", "")
-        choices = op.conventions | op.edges
+        choices = {**op.conventions, **op.edges}
         yield from (f"- `{name}`: {choice.meaning}" for name, choice in choices.items())
         yield from [""] * bool(choices)
         rows = ([f"`{one.api}`", *cells] for one, cells in zip(table, marked(table), strict=True))
@@ -133,7 +133,7 @@ def show(ops: Sequence[Op], console: Console) -> None:
         for one, cells in zip(table, marked(table), strict=True):
             drawn.add_row(one.api, *(Text(cell, style="yellow" if cell.endswith("*") else "") for cell in cells))
         console.print(drawn)
-        for name, convention in (op.conventions | op.edges).items():
+        for name, convention in {**op.conventions, **op.edges}.items():
             console.print(Text(f"{name}: {convention.meaning}", style="dim"))
         console.print(Text("\n".join(f"{one.api} {note}" for one in table for note in one.notes)))
     console.print(Text(MEANING, style="dim"))

@@ -1,0 +1,108 @@
+"""Which extreme inputs each operation is looked at with, and why not with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.cases import Draw
+from gradparity.op import FORMATS, Array, Case, Op
+from gradparity.reference import OPS
+
+FORM = FORMATS["float32"]
+
+
+def rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])[:8] if x.ndim > 1 and x.size else np.zeros((0, 1))
+
+
+# What the first argument, or the case, is like, in float32.
+EXTREME: Mapping[str, Callable[[Array, Case], Any]] = {
+    "10^4": lambda x, case: (np.isfinite(x) & (np.abs(x) >= 5e3)).any(),
+    "10^38": lambda x, case: (np.isfinite(x) & (np.abs(x) >= 1e37)).any(),
+    "inf": lambda x, case: (x == np.inf).any(),
+    "-inf": lambda x, case: (x == -np.inf).any(),
+    "a row of -inf": lambda x, case: (rows(x) == -np.inf).all(-1).any(),
+    "nan": lambda x, case: np.isnan(x).any(),
+    "subnormal": lambda x, case: ((x != 0) & (np.abs(x) < FORM.tiny)).any(),
+    "a tie": lambda x, case: any(len(np.unique(row)) < len(row) for row in rows(x)),
+    "no rows": lambda x, case: x.shape[:1] == (0,),
+    "one row": lambda x, case: x.shape[:1] == (1,),
+    "no classes": lambda x, case: x.ndim > 1 and x.shape[-1] == 0,
+    "one class": lambda x, case: x.ndim > 1 and x.shape[-1] == 1,
+    "axis 0": lambda x, case: case.params.get("axis") == 0,
+    "axis 1": lambda x, case: case.params.get("axis") == 1,
+    "0-d": lambda x, case: x.ndim == 0,
+    "strided": lambda x, case: case.layout == "strided",
+    "transposed": lambda x, case: case.layout == "transposed",
+    "reversed": lambda x, case: case.layout == "reversed",
+}
+
+NO_AXIS = "it has no axis to choose"
+NO_CLASSES = "it is computed element by element"
+PROBABILITY = "probabilities: what is below 0 or above 1 is looked at by -0.25 and 1.5"
+NOT_YET = "not covered yet"
+
+
+def for_each(reason: str, *extremes: str) -> dict[str, str]:
+    return dict.fromkeys(extremes, reason)
+
+
+AXIS = for_each(NO_AXIS, "axis 0", "axis 1")
+LOGITS = for_each(NOT_YET, "10^38", "a row of -inf", "no classes", "0-d")
+BY_ELEMENT = AXIS | for_each(NO_CLASSES, "a row of -inf", "a tie", "no classes", "one class") | for_each(NOT_YET, "0-d")
+MARGINS = BY_ELEMENT | for_each(NOT_YET, "10^38", "one row", "subnormal")
+LACKS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(("softmax", "log_softmax", "logsumexp"), LOGITS),
+    **dict.fromkeys(("cross_entropy", "soft_cross_entropy"), LOGITS | AXIS),
+    "weighted_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "inf"),
+    **dict.fromkeys(
+        ("layered_cross_entropy", "softmax_regression"), LOGITS | AXIS | for_each(NOT_YET, "-inf", "subnormal")
+    ),
+    **dict.fromkeys(("multiclass_hinge", "crammer_singer_hinge"), LOGITS | AXIS | for_each(NOT_YET, "10^4")),
+    "negative_log_likelihood": LOGITS | AXIS | for_each(PROBABILITY, "10^4", "10^38", "inf", "-inf", "a row of -inf"),
+    **dict.fromkeys(("sigmoid", "log_sigmoid"), BY_ELEMENT),
+    "binary_cross_entropy_with_logits": BY_ELEMENT | for_each(NOT_YET, "10^38"),
+    "binary_cross_entropy": BY_ELEMENT
+    | for_each(PROBABILITY, "10^4", "10^38", "inf", "-inf", "a row of -inf")
+    | for_each(NOT_YET, "nan", "subnormal"),
+    **dict.fromkeys(("hinge", "squared_hinge", "hinge_embedding", "margin_ranking"), MARGINS),
+    "ragged_centroid": LOGITS | AXIS | for_each(NOT_YET, "10^4", "inf", "-inf", "nan", "subnormal", "a tie"),
+    "euclidean_norm": AXIS | for_each(NOT_YET, "10^4", "10^38", "-inf", "a row of -inf", "subnormal", "0-d"),
+    "pairwise_distance": LOGITS | AXIS | for_each(NOT_YET, "10^4", "-inf", "one row", "subnormal"),
+    **dict.fromkeys(
+        ("segment_sum", "segment_mean"), LOGITS | AXIS | for_each(NOT_YET, "10^4", "one row", "one class", "subnormal")
+    ),
+}
+LABELLED = ("cross_entropy", "weighted_cross_entropy", "negative_log_likelihood", "multiclass_hinge",
+            "crammer_singer_hinge")  # fmt: skip
+
+
+def lacking(op: Op) -> set[str]:
+    found: set[str] = set()
+    for case in op.cases:
+        if "32000" not in case.name:
+            x = case.arrays(Draw(f"{op.name}/{case.name}", "float32"))["x"].astype(np.float64)
+            found |= {what for what, holds in EXTREME.items() if holds(x, case)}
+    return set(EXTREME) - found
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+def test_an_operation_is_looked_at_with_every_extreme_or_says_why_not(op: Op) -> None:
+    """And what it says it lacks it does lack: a case that is added takes its reason out."""
+    assert lacking(op) == set(LACKS[op.name])
+
+
+def test_a_case_that_is_taken_away_is_seen() -> None:
+    op = OPS["softmax"]
+    assert lacking(replace(op, cases=tuple(case for case in op.cases if case.name != "nan"))) - set(LACKS[op.name]) == {
+        "nan"
+    }
+
+
+def test_the_operations_with_labels_have_their_edges() -> None:
+    assert {op.name for op in OPS.values() if op.edges} == set(LABELLED)
