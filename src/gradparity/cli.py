@@ -361,17 +361,28 @@ def bisect_(package: str, good: str, bad: str, select: str, seed: int, cache: st
 @click.option("-o", "--output", required=True, metavar="PATH", help="the page (.html)")
 @click.option("--floor", is_flag=True, help="measure the detection floor too: a second or more for each operation")
 def report_(runs: tuple[str, ...], output: str, floor: bool) -> int:
-    """Show one run or several as a page for a browser, in one file that needs no network.
+    """Show one run or several as a page for a browser, in one file that needs no network. A folder stands for the run
+    files in it.
 
     Exit codes: 0 done; 2 the call was wrong, or a file is no run; 4 the page could not be written.
     """
     gc.disable()
-    read = [page.Named(results.printable(Path(name).name), results.read(Path(name))) for name in runs]
+    read = [page.Named(results.printable(path.name), results.read(path)) for path in run_files(runs)]
     text = page.of_runs(read, chapters({row.op for named in read for row in named.run.rows}, floor), program_of)
     with results.written_whole(Path(output)) as half:
         half.write_text(text, encoding="utf-8")
-    print(f"{len(runs)} runs, {sum(len(named.run.rows) for named in read)} rows: {output}")
+    print(f"{len(read)} runs, {sum(len(named.run.rows) for named in read)} rows: {output}")
     return CONFORMING
+
+
+def run_files(names: Iterable[str]) -> Iterator[Path]:
+    for path in map(Path, names):
+        found = (
+            sorted(p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz"))) if path.is_dir() else [path]
+        )
+        if not found:
+            raise GradparityError(f"{path} has no run file (.jsonl, .jsonl.gz)")
+        yield from found
 
 
 def chapters(names: Container[str], floor: bool) -> list[page.Chapter]:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
 from gradparity import gate_report
 from gradparity.differences import facts, of_environment, of_inputs
 from gradparity.gate import BUCKETS, NOTHING_REGRESSED, Change, Gate, changes_of
@@ -101,7 +103,7 @@ class Page:
 
 def of_runs(runs: Sequence[Named], chapters: Sequence[Chapter] = (), program: Program = lambda row, seed: "") -> str:
     """The page of one run or several; what is of the same framework, mode and device in several is compared with the
-    first that has it. Raises GradparityError if there is nothing to show, or no Jinja2."""
+    oldest version of it. Raises GradparityError if there is nothing to show, or no Jinja2."""
     for named in runs:
         if not named.run.rows:
             raise GradparityError(f"{named.name} has no rows: there is nothing to show")
@@ -148,25 +150,44 @@ def of_gate(gate: Gate, names: tuple[str, str], program: Program = lambda row, s
 
 def between(runs: Sequence[Named]) -> tuple[dict[RowOf, Change], set[RowOf], list[str], bool]:
     """The changes and the rows before them, what there is to say of the comparison, and whether there was one."""
-    first: dict[Any, int] = {}
     changes: dict[RowOf, Change] = {}
     before: set[RowOf] = set()
     notes: list[str] = []
     compared = False
-    for k, named in enumerate(runs):
-        places = {place: first.setdefault(place, k) for place in dict.fromkeys(map(place_of, named.run.rows))}
-        for j in sorted(set(places.values()) - {k}):
-            said = compare_notes(runs[j], named)
-            notes += said.values()
-            if "inputs" in said:
-                continue
-            compared = True
-            common = {place for place, run in places.items() if run == j}
-            was, now = ({row.id: row for row in runs[n].run.rows if place_of(row) in common} for n in (j, k))
-            found, old = placed(changes_of(was, now, Policy()), j, k)
-            changes |= found
-            before |= old
+    for (j, k), places in pairs(runs).items():
+        said = compare_notes(runs[j], runs[k])
+        notes += said.values()
+        if "inputs" in said:
+            continue
+        compared = True
+        was, now = ({row.id: row for row in runs[n].run.rows if place_of(row) in places} for n in (j, k))
+        found, old = placed(changes_of(was, now, Policy()), j, k)
+        changes |= found
+        before |= old
     return changes, before, notes, compared
+
+
+def pairs(runs: Sequence[Named]) -> dict[tuple[int, int], set[Any]]:
+    """The runs that are compared, by their numbers, and in which framework, mode and device: each with the one that has
+    the oldest version."""
+    having: dict[Any, list[int]] = {}
+    for k, named in enumerate(runs):
+        for place in dict.fromkeys(map(place_of, named.run.rows)):
+            having.setdefault(place, []).append(k)
+    found: dict[tuple[int, int], set[Any]] = {}
+    for place, numbers in having.items():
+        first, *others = sorted(numbers, key=lambda k: age(runs[k], place[0]))
+        for k in others:
+            found.setdefault((first, k), set()).add(place)
+    return found
+
+
+def age(named: Named, framework: str) -> Version:
+    """The version of a framework; what is none counts as the oldest."""
+    try:
+        return Version(named.run.header["subject"].get(framework, ""))
+    except InvalidVersion:
+        return Version("0")
 
 
 def placed(changes: Iterable[Change], was: int, now: int) -> tuple[dict[RowOf, Change], set[RowOf]]:
@@ -219,10 +240,9 @@ def finished(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def columns_of(runs: Sequence[Named]) -> dict[Place, dict[str, Any]]:
-    """By framework, mode and device, the runs side by side. A column has its file's name where another is of the same
-    version."""
+    """By framework, mode and device, the oldest version first. Columns of the same version have their files' names."""
     places = sorted({(k, *place) for k, named in enumerate(runs) for place in set(map(place_of, named.run.rows))},
-                    key=lambda place: (*place[1:], place[0]))  # fmt: skip
+                    key=lambda place: (*place[1:], age(runs[place[0]], place[1]), place[0]))  # fmt: skip
     versions = {place: cut(runs[place[0]].run.header["subject"].get(place[1], "")) for place in places}
     alike = Counter((*place[1:], versions[place]) for place in places)
     return {

@@ -154,6 +154,15 @@ def test_what_is_gone_is_marked_where_it_was() -> None:
     assert [group["changed"] for group in found["groups"]] == [{"0": "gone"}, {}]
 
 
+def test_each_version_is_compared_with_the_oldest_whatever_the_order_of_the_runs() -> None:
+    now = replace(ROW, bits="ff")
+    found = data_of(shown(*(run_of(now, version=version) for version in ("2.14.0.dev1", "2.10.0", "2.9.1+cpu", "x"))))
+    versions = [column["version"] for column in found["columns"]]
+    assert versions == ["x", "2.9.1+cpu", "2.10.0", "2.14.0.dev1"]
+    found = data_of(shown(run_of(now, version="2.10.0"), run_of(ROW, version="2.9.1")))
+    assert [group["changed"] for group in found["groups"]] == [{"0": "before"}, {"0": "bits"}]
+
+
 def test_each_run_is_compared_with_the_first_that_has_the_same_framework_and_mode() -> None:
     jax = replace(ROW, framework="jax", api="j.softmax")
     moved = replace(jax, bits="ff")
@@ -333,6 +342,15 @@ def test_report_writes_a_page_and_refuses_what_is_no_run(tmp_path: Path) -> None
     assert "gradparity report --floor does it" in text
     programs = [detail.get("program", "") for group in data_of(text)["groups"] for detail in group["details"].values()]
     assert "import numpy as np" in "".join(programs)
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (folder / "report.html").write_text("no run", encoding="utf-8")
+    refused = gradparity_command("report", str(folder), "-o", str(out))
+    assert (refused.returncode, refused.stderr) == (2, f"gradparity: {folder} has no run file (.jsonl, .jsonl.gz)\n")
+    for name in ("b.jsonl.gz", "a.jsonl"):
+        written(folder / name, run_of(NUMPY))
+    done = gradparity_command("report", str(folder), "-o", str(tmp_path / "all.html"))
+    assert done.stdout.startswith("2 runs, 2 rows: ")
     for words, code in (
         (["report", "none.jsonl", "-o", str(out)], 2),
         (["report", run, "-o", str(tmp_path / "no" / "x.html")], 2),
