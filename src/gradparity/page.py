@@ -74,7 +74,8 @@ class Named:
     @property
     def summary(self) -> str:
         header = self.run.header
-        return f"{len(self.run.rows):,} rows, {header['started'][:16].replace('T', ' ')}, {outcome(self.run)}"
+        planned = "" if self.run.complete else f" of {header['planned']:,}"
+        return f"{len(self.run.rows):,}{planned} rows, {header['started'][:16].replace('T', ' ')}, {outcome(self.run)}"
 
     @property
     def facts(self) -> Mapping[str, str]:

@@ -118,6 +118,7 @@ def test_the_verdict_is_one_sentence() -> None:
     assert "<h1>INCOMPLETE: 2 runs, 2 passed</h1>" in shown(run_of(ROW), run_of(ROW, complete=False))
     for text in (shown(run_of(ROW, FAIL)), shown(run_of(ROW, complete=False))):
         assert '<header class="bad">' in text
+    assert "1 of 9 rows" in shown(run_of(ROW, complete=False, planned=9))
 
 
 def test_a_run_without_rows_is_refused() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -611,6 +612,18 @@ def test_a_summary_of_long_names_fits_80_columns_and_says_how_to_see_more() -> N
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert "page: gradparity report 'a b.jsonl' -o report.html" in shown
+
+
+def test_a_summary_without_colour_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(width=80, file=io.StringIO(), force_terminal=True)
+    console.print(report.summary(results.Run({}, [FAILED], {"complete": True}), Path("x")))
+    shown = console.file.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", shown)
+    assert "1 FAIL" in shown
+    assert "NOT CONFORMING" in shown
 
 
 def test_progress_in_a_log_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
