@@ -86,6 +86,7 @@ class Opened:
     def __init__(self, browser: Any, path: Path, fragment: str = "", **options: Any) -> None:
         self.context = browser.new_context(**{"viewport": DESKTOP} | options)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(120_000)  # on a machine with much else to do
         self.said: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.said.append(message.text))
