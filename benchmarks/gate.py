@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             a = write(place / f"a{suffix}", map(row, range(n)), n)
             b = write(place / f"b{suffix}", (moved(row(k), k) for k in range(n)), n, "2.0")
             print(f"a run of {n:,} rows: {a.stat().st_size / 1e6:.1f} MB as {suffix}")
-            for form in ("text", "json", "markdown", "junit"):
+            for form in ("text", "json", "markdown", "junit", "html"):
                 found = measured("gate", str(a), str(b), "--format", form)
                 good.append(line(f"gate {suffix} {form}", found, GATE_AIM, WORSE))
         size = -(-n // SHARDS)

@@ -1,4 +1,4 @@
-"""The command line: run, merge, gate, accept, list, probe, compare, portability, snippet, mutants."""
+"""The command line: run, report, merge, gate, accept, list, probe, compare, portability, snippet, mutants."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -24,6 +24,7 @@ from gradparity import (
     gate_report,
     kill_matrix,
     mutation,
+    page,
     plugin,
     portability,
     probe,
@@ -40,11 +41,11 @@ from gradparity import merge as merging
 from gradparity import policy as policies
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
-from gradparity.check import check
+from gradparity.check import blank, check
 from gradparity.mutants import MUTANTS
-from gradparity.op import COMPARED, DIRECTIONS, FORMATS, GradparityError, Op, nearest
+from gradparity.op import COMPARED, DIRECTIONS, FORMATS, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
-from gradparity.snippet import snippet
+from gradparity.snippet import program, snippet
 
 CONFORMING, NOT_CONFORMING, WRONG_CALL, INCOMPLETE = 0, 1, 2, 4
 
@@ -355,6 +356,55 @@ def bisect_(package: str, good: str, bad: str, select: str, seed: int, cache: st
     return CONFORMING
 
 
+@cli.command(name="report")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("-o", "--output", required=True, metavar="PATH", help="the page (.html)")
+@click.option("--floor", is_flag=True, help="measure the detection floor too: a second or more for each operation")
+def report_(runs: tuple[str, ...], output: str, floor: bool) -> int:
+    """Show one run or several as a page for a browser, in one file that needs no network. A folder stands for the run
+    files in it.
+
+    Exit codes: 0 done; 2 the call was wrong, or a file is no run; 4 the page could not be written.
+    """
+    gc.disable()
+    read = [page.Named(results.printable(path.name), results.read(path)) for path in run_files(runs)]
+    text = page.of_runs(read, chapters({row.op for named in read for row in named.run.rows}, floor), program_of)
+    with results.written_whole(Path(output)) as half:
+        half.write_text(text, encoding="utf-8")
+    print(f"{len(read)} runs, {sum(len(named.run.rows) for named in read)} rows: {output}")
+    return CONFORMING
+
+
+def run_files(names: Iterable[str]) -> Iterator[Path]:
+    for path in map(Path, names):
+        found = (
+            sorted(p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz"))) if path.is_dir() else [path]
+        )
+        if not found:
+            raise GradparityError(f"{path} has no run file (.jsonl, .jsonl.gz)")
+        yield from found
+
+
+def chapters(names: Container[str], floor: bool) -> list[page.Chapter]:
+    """What this suite knows of these operations, whatever a run found."""
+    ops = [op for name, op in OPS.items() if name in names]
+    if not ops:
+        return []
+    where = [(op.name, dtype, direction) for op in ops for dtype in FORMATS for direction in COMPARED if floor]
+    (floors,) = gathered(len(where), (mutation.floor(*place) for place in where)) if floor else [[]]
+    return [portability.chapter(ops), kill_matrix.chapter(floors)]
+
+
+def program_of(row: Result, seed: int) -> str:
+    """What shows a row of somebody's file, made of its identity; nothing where this suite has no such row."""
+    try:
+        item, case, check = catalogue.find(row.id, seed)
+        own = replace(blank(item.op, item.implementation, item.adapter, item.dtype), case=case.name, check=check)
+        return program(item.op, item.implementation, item.adapter, case, replace(own, at=row.at), seed)
+    except GradparityError:
+        return ""
+
+
 @cli.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("-o", "--output", required=True, metavar="PATH", help="the result file (.jsonl, .jsonl.gz)")
@@ -379,8 +429,8 @@ def merge(runs: tuple[str, ...], output: str) -> int:
 @click.argument("candidate")
 @click.option("--policy", "policy_file", default="", metavar="PATH", help="a TOML file: what counts, and waivers")
 @click.option("--across-environments", is_flag=True, help="compare though machine, threads, flags or suite differ")
-@click.option("--format", "form", type=click.Choice(("text", *gate_report.FORMATS)), default="text",
-              help="a table; JSON; Markdown of at most 1 MiB; JUnit XML")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(("text", *gate_report.FORMATS, "html")), default="text",
+              help="a table; JSON; Markdown of at most 1 MiB; JUnit XML; a page for a browser")  # fmt: skip
 def gate(baseline: str, candidate: str, policy_file: str, across_environments: bool, form: str) -> int:
     """Say what is worse in the run CANDIDATE than in the run BASELINE, and what is better.
 
@@ -398,6 +448,8 @@ def gate(baseline: str, candidate: str, policy_file: str, across_environments: b
     names = (results.printable(baseline), results.printable(candidate))
     if form == "text":
         Console(highlight=False).print(gate_report.text(found, names))
+    elif form == "html":
+        sys.stdout.buffer.write(page.of_gate(found, names, program_of).encode())
     else:
         for line in gate_report.FORMATS[form](found, names):
             print(line)

@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
+from shlex import quote
 from typing import Any
 from xml.etree import ElementTree
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -72,10 +74,14 @@ def words_of(change: Change, gate: Gate) -> str:
 def tally(gate: Gate) -> str:
     """Counts by bucket, those that do not count apart."""
     free = Counter(change.bucket for change in gate.changes if change.waived)
+    return tallied(gate.counts, free)
+
+
+def tallied(counts: Mapping[str, int], free: Mapping[str, int]) -> str:
     parts = [
-        f"{n} {TITLES[name].lower()}" + (f" ({free[name]} waived)" if free[name] else "")
-        for name, n in gate.counts.items()
-        if n
+        f"{counts[name]} {TITLES[name].lower()}" + (f" ({free[name]} waived)" if free.get(name) else "")
+        for name in BUCKETS
+        if counts.get(name)
     ]
     return ", ".join(parts) or "nothing changed"
 
@@ -92,12 +98,20 @@ def text(gate: Gate, names: tuple[str, str]) -> RenderableType:
     if gate.changes:
         parts += [Text(), table(gate), Text()]
     worst = by_implementation(gate.counted)
-    parts += [Text(f"{found[0].id}\n    {words_of(found[0], gate)}{more(found)}", "red") for found in worst[:SHOWN]]
+    for one in worst[:SHOWN]:
+        parts += [Text(one[0].id, "red"), Padding(Text(below(one, gate), "red"), (0, 0, 0, 4))]
     if gate.counted:
-        parts.append(Text(f"functions with regressions: {len(worst)}; --format json lists all rows"))
+        parts.append(Text(f"functions with regressions: {len(worst)}"))
     good = gate.code == NOTHING_REGRESSED
     parts += [Text(tally(gate), style="dim")] if gate.comparable else []
-    return Group(*parts, Text(verdict(gate), style="bold green" if good else "bold red"))
+    parts.append(Text(verdict(gate), style="bold green" if good else "bold red"))
+    command = f"gradparity gate {quote(names[0])} {quote(names[1])} --format html > gate.html"
+    return Group(*parts, *([Text(f"all rows: {command}")] if gate.changes else []))
+
+
+def below(changes: Sequence[Change], gate: Gate) -> str:
+    """What there is to say of the worst change of a function, below its row's identity."""
+    return words_of(changes[0], gate).replace(f"{changes[0].id} on ", "on ") + more(changes)
 
 
 def by_implementation(changes: Iterable[Change]) -> list[list[Change]]:

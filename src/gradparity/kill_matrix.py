@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from gradparity.mutation import Cell, Floor
 from gradparity.op import COMPARED, FORMATS
+from gradparity.page import Chapter, Table
 
 SHORT = {"float64": "f64", "float32": "f32", "bfloat16": "b16", "float16": "f16", "value": "v", "vjp": "g"}
 LEGEND = (
@@ -23,6 +24,7 @@ first case. In 16 bits an implementation computes in float32 and rounds once, an
 FLOOR_MEANING = """\
 The smallest relative error 2^k u of every element that is caught, and k. In 16 bits the error is made before the one
 rounding, and less than u is seen where a result lies near to a midpoint."""
+NOT_MEASURED = "It was not measured for this page: gradparity report --floor does it."
 CLASS_B = """\
 Class B lets every operation round to the dtype, and {within} cells that class A kills are within its bounds. Counting
 the results that are not the nearest number (`<check>.misrounded`, beside the share of the right implementation) kills
@@ -168,7 +170,7 @@ def text_table(lines: Sequence[Line], width: int) -> Iterator[str]:
 
 def markdown(cells: Sequence[Cell], wider: Sequence[Cell], floors: Sequence[Floor]) -> Iterator[str]:
     where = places(cells)
-    heads = [f"{dtype} {'gradient' if direction == 'vjp' else direction}" for dtype, direction in where]
+    heads = headings(where)
     yield from ("# What the checks catch", "")
     yield from ("Generated: `gradparity mutants --format markdown > docs/mutants.md`", "", MEANING, "")
     yield from (f"{summary(cells)}.", "")
@@ -183,7 +185,25 @@ def markdown(cells: Sequence[Cell], wider: Sequence[Cell], floors: Sequence[Floo
     for words, some in found.items():
         yield from (f"{words}:", "", *(f"- {name}" for name in by_mutant(some)), "")
     yield from ("## Detection floor", "", FLOOR_MEANING, "")
-    yield from markdown_table(["operation", *heads], floor_lines(floors, lambda f: f"{f.relative:.1e} ({f.k})"))
+    yield from markdown_table(["operation", *heads], floor_lines(floors, relative))
+
+
+def headings(where: list[Place]) -> Line:
+    return [f"{dtype} {'gradient' if direction == 'vjp' else direction}" for dtype, direction in where]
+
+
+def relative(floor: Floor) -> str:
+    return f"{floor.relative:.1e} ({floor.k})"
+
+
+# --- on a page
+
+
+def chapter(floors: Sequence[Floor]) -> Chapter:
+    if not floors:
+        return Chapter("Detection floor", f"{FLOOR_MEANING} {NOT_MEASURED}", [])
+    table = Table("", ["operation", *headings(places(floors))], list(floor_lines(floors, relative)))
+    return Chapter("Detection floor", FLOOR_MEANING, [table])
 
 
 def markdown_table(heads: Line, lines: Iterator[Line]) -> Iterator[str]:

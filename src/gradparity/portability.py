@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradparity import catalogue, known_failures
+from gradparity import catalogue, known_failures, page
 from gradparity.adapter import Adapter, Implementation
 from gradparity.kill_matrix import markdown_table
 from gradparity.known_failures import KnownFailure
 from gradparity.op import COMPARED, FORMATS, Op
+from gradparity.page import Chapter
 
 LOW = tuple(name for name, form in FORMATS.items() if form.bits < FORMATS["float32"].bits)
 MEANING = (
@@ -123,6 +124,22 @@ def markdown(ops: Sequence[Op]) -> Iterator[str]:
         yield from (*notes, *[""] * bool(notes))
 
 
+def chapter(ops: Sequence[Op]) -> Chapter:
+    """The same for a page."""
+    return Chapter("Portability", MEANING, [page_table(op) for op in ops])
+
+
+def page_table(op: Op) -> page.Table:
+    table = lines(op)
+    rows = [[one.api, *cells] for one, cells in zip(table, marked(table), strict=True)]
+    meanings = [f"{name}: {convention.meaning}" for name, convention in op.conventions.items()]
+    return page.Table(op.name, ["API", *table[0].cells], rows, meanings + notes(table))
+
+
+def notes(table: Sequence[Line]) -> list[str]:
+    return [f"{one.api} {note}" for one in table for note in one.notes]
+
+
 def show(ops: Sequence[Op], console: Console) -> None:
     """Tables for the terminal."""
     for op in ops:
@@ -135,5 +152,5 @@ def show(ops: Sequence[Op], console: Console) -> None:
         console.print(drawn)
         for name, convention in {**op.conventions, **op.edges}.items():
             console.print(Text(f"{name}: {convention.meaning}", style="dim"))
-        console.print(Text("\n".join(f"{one.api} {note}" for one in table for note in one.notes)))
+        console.print(Text("\n".join(notes(table))))
     console.print(Text(MEANING, style="dim"))

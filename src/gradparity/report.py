@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
+from textwrap import wrap
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -15,7 +17,7 @@ from gradparity.op import ITSELF, Result, worst_first
 from gradparity.results import Run
 
 COLUMNS = 6  # adapters side by side in 80 columns
-NAME = 14  # characters of an operation's name before it takes a second line
+NAME = 14  # characters of an operation's name before it takes another line
 SHOWN = 8  # failures that are shown in full
 SIGNS = {"pass": "ok", "fail": "FAIL", "error": "ERR", "xpass": "XPASS", "xfail": "known", "unsupported": "unsup"}
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "xpass": "bold red", "xfail": "yellow"}
@@ -34,7 +36,12 @@ def summary(run: Run, path: Path) -> RenderableType:
     if run.header.get("truth", {}).get("float64") == ITSELF:
         parts.append(Text(f"no long double is longer here: float64 is judged against {ITSELF}"))
     parts.append(Text())
-    return Group(*parts, verdict(run), Text(f"rows: {path}"))
+    return Group(*parts, verdict(run), Text(f"rows: {path}"), Text(f"page: {page_command(path)}"))
+
+
+def page_command(path: Path) -> str:
+    """What shows more of a run, to be pasted into a shell."""
+    return f"gradparity report {quote(str(path))} -o report.html"
 
 
 def tables(rows: Iterable[Result]) -> list[Table]:
@@ -58,9 +65,13 @@ def table(cells: Cells, ops: Sequence[str], columns: Sequence[str]) -> Table:
     for name in columns:
         drawn.add_column(Text(name), justify="right", min_width=8)
     for op in ops:
-        label = Text(op if len(op) < NAME else op.replace("_", "_\n", 1))
-        drawn.add_row(label, *(cell(cells.get((op, name), ())) for name in columns))
+        drawn.add_row(Text(label(op)), *(cell(cells.get((op, name), ())) for name in columns))
     return drawn
+
+
+def label(op: str) -> str:
+    """In lines that end with an underscore."""
+    return "\n".join(line.replace(" ", "") for line in wrap(op.replace("_", "_ "), NAME))
 
 
 def cell(rows: Sequence[Result]) -> Text:
@@ -105,16 +116,30 @@ def times(seconds: Mapping[str, float]) -> str:
 
 def verdict(run: Run) -> Text:
     """One line: what a person has to know."""
-    counts = Counter(row.status for row in run.rows)
-    subject = ", ".join(f"{k} {v}" for k, v in run.header.get("subject", {}).items() if k != "ml_dtypes")
-    tail = ", ".join(f"{counts[s]} {words}" for s, words in WORDS.items() if counts[s])
+    found = outcome(run)
+    rows = f"{len(run.rows)} of {run.header.get('planned')} rows on " if found == INCOMPLETE else ""
+    versions = ", ".join(f"{k} {v}" for k, v in subject(run).items())
+    words = in_words(Counter(row.status for row in run.rows))
+    return Text(f"{found}: {rows}{versions}: {words}", style="bold green" if found == CONFORMING else "bold red")
+
+
+def outcome(run: Run) -> str:
     if not run.complete:
-        return Text(f"INCOMPLETE: {len(run.rows)} of {run.header.get('planned')} rows on {subject}: {tail}", "bold red")
-    if any(counts[s] for s in ("fail", "error", "xpass")):
-        return Text(f"NOT CONFORMING: {subject}: {tail}", style="bold red")
-    return Text(f"CONFORMING: {subject}: {tail}", style="bold green")
+        return INCOMPLETE
+    return NOT_CONFORMING if any(row.bad for row in run.rows) else CONFORMING
 
 
+def subject(run: Run) -> dict[str, str]:
+    """The versions that a person asks for."""
+    return {k: v for k, v in run.header.get("subject", {}).items() if k != "ml_dtypes"}
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """How many rows have which status."""
+    return ", ".join(f"{counts[s]} {words}" for s, words in WORDS.items() if counts[s])
+
+
+INCOMPLETE, NOT_CONFORMING, CONFORMING = OUTCOMES = ("INCOMPLETE", "NOT CONFORMING", "CONFORMING")  # the worst first
 WORDS = {
     "pass": "passed", "fail": "failed", "error": "errors", "xpass": "unexpected passes", "xfail": "known failures",
     "unsupported": "unsupported",

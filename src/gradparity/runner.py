@@ -101,10 +101,18 @@ def show_progress(batches: Iterator[int], planned: int, what: str, console: Cons
             for count in batches:
                 bar.advance(task, count)
         return
-    done, last = 0, time.monotonic()
     console.print(f"{planned} {what} to judge")
+    done, last = 0, (start := time.monotonic())
     for count in batches:
         done += count
         if time.monotonic() - last > PLAIN_EVERY:
-            console.print(f"{done} of {planned} {what} judged")
             last = time.monotonic()
+            console.print(f"{done} of {planned} {what} judged{time_left(done, planned, last - start)}")
+
+
+def time_left(done: int, planned: int, seconds: float) -> str:
+    """By what was done in so many seconds."""
+    if not done:
+        return ""
+    left = seconds * (planned - done) / done
+    return f", {left:.0f} s left" if left < 100 else f", {left / 60:.0f} min left"

@@ -15,19 +15,28 @@ import numpy as np
 from gradparity.adapter import Adapter, Implementation
 from gradparity.cases import groups
 from gradparity.check import check
-from gradparity.op import MISROUNDED, Array, Case, Op, Result
+from gradparity.op import MISROUNDED, Array, Case, GradparityError, Op, Result
 
 LONGEST_LIST = 64  # elements; beyond that an array is written packed
 LAYOUT_LINES = {"transposed": "np.array({}, order='F')", "strided": "np.repeat({}, 2, axis=-1)[..., ::2]"}
 
 
 def snippet(op: Op, implementation: Implementation, adapter: Adapter, case: Case, row: Result, seed: int = 0) -> str:
-    """The program for one row, cut down to one row of the batch where that shows the same. An invariant, which calls a
-    function several times over, has no such program: its residual, and how to see it again, as a comment."""
+    """The program for one row, cut down to one row of the batch where that shows the same."""
+    if not row.check.startswith("invariant."):
+        case, row = smallest(op, implementation, adapter, case, row, seed)
+    return program(op, implementation, adapter, case, row, seed)
+
+
+def program(op: Op, implementation: Implementation, adapter: Adapter, case: Case, row: Result, seed: int = 0) -> str:
+    """The program for one row as it is: the framework is not run. An invariant, which calls a function several times
+    over, has no such program: its residual, and how to see it again, as a comment. Raises GradparityError if the
+    function has no gradient."""
     if row.check.startswith("invariant."):
         return what_is_asked(op, row, seed)
-    case, row = smallest(op, implementation, adapter, case, row, seed)
     direction = row.check.split(".")[0]
+    if direction != "value" and implementation.vjp is None and "vjp" not in adapter.show:
+        raise GradparityError(f"{implementation.api} has no gradient: there is no program that shows one")
     group = next(g for g in groups(op, row.dtype, (case,), seed, direction) if wanted(g.cotangent, case, row))
     arrays = dict(group.arrays)
     if direction != "value":
@@ -142,7 +151,8 @@ def result_lines(
         lines, result = template.format(args=names, wrt=argument).splitlines(), "dx"
     lines.append(f"result = {shown(adapter.show, 'array', row.dtype).format(result)}")
     if row.is_share:
-        return [*lines, f"print(result)  # not the nearest {row.dtype} to what is true: {row.got} elements"]
+        return [*lines, f"print(result)  # not the nearest {row.dtype} to what is true: {row.got or 'some'} elements"]
     if not row.at and row.reason in ("shape", "dtype", "missing", "exception", "convention"):
         return [*lines, "print(result.shape, result.dtype)"]
-    return [*lines, f"print(result[{', '.join(map(str, row.at)) or '()'}])  # the reference is {row.want}"]
+    element = f"[{', '.join(map(str, row.at)) or '()'}]" if row.at or row.want else ""
+    return [*lines, f"print(result{element})" + (f"  # the reference is {row.want}" if row.want else "")]

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -655,6 +656,47 @@ def test_a_summary_shows_what_was_not_passed() -> None:
     assert "1 FAIL" in shown
 
 
+def test_a_summary_of_long_names_fits_80_columns_and_says_how_to_see_more() -> None:
+    from rich.console import Console
+
+    names = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "negative_log_likelihood")
+    rows = [changed(FAILED, op=op, framework=f"framework{k}") for op in names for k in range(7)]
+    console = Console(width=80, file=io.StringIO())
+    console.print(report.summary(results.Run({}, rows, {"complete": True}), Path("a b.jsonl")))
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "page: gradparity report 'a b.jsonl' -o report.html" in shown
+
+
+def test_a_summary_without_colour_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(width=80, file=io.StringIO(), force_terminal=True)
+    console.print(report.summary(results.Run({}, [FAILED], {"complete": True}), Path("x")))
+    shown = console.file.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", shown)
+    assert "1 FAIL" in shown
+    assert "NOT CONFORMING" in shown
+
+
+def test_progress_in_a_log_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from gradparity import runner
+
+    clock = iter(range(0, 10**6, 50))
+    monkeypatch.setattr(runner.time, "monotonic", lambda: float(next(clock)))
+    console = Console(width=80, file=io.StringIO())
+    runner.show_progress(iter([0, 100, 100]), 1000, "rows", console)
+    assert console.file.getvalue().splitlines() == [
+        "1000 rows to judge", "0 of 1000 rows judged", "100 of 1000 rows judged, 30 min left",
+        "200 of 1000 rows judged, 20 min left",
+    ]  # fmt: skip
+    assert runner.time_left(900, 1000, 90.0) == ", 10 s left"
+
+
 MAPPED = {
     "gradparity": "src/gradparity",
     **{f"gradparity/{k}": k for k in ("reference", "adapters", "mutants", "tests")},
@@ -672,8 +714,9 @@ def test_the_wheel_holds_exactly_the_right_files(tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    kinds = (".py", ".npz", ".toml", ".json", ".html", ".css", ".js", ".typed")
     wanted = {f"{there}/{file.name}" for there, here in MAPPED.items() for file in (ROOT / here).iterdir()
-              if file.suffix in (".py", ".npz", ".toml", ".json") or file.name == "py.typed"}  # fmt: skip
+              if file.suffix in kinds}  # fmt: skip
     assert held == wanted
 
 
