@@ -51,10 +51,14 @@ def both(name: str, defect: Any, at: str) -> Mutant:
     return Mutant(OP, name, defect, defect, at)
 
 
+def penalised(factor: float) -> Any:
+    return arguments(lambda kw: {"reg": factor * kw["reg"]})
+
+
 def penalties(op: str) -> Iterator[Mutant]:
     """A penalty of another size, of the value or of the gradient alone."""
-    for name, factor in (("ignored", 0), ("doubled", 2), ("halved", 0.5)):
-        defect = arguments(lambda kw, factor=factor: {"reg": factor * kw["reg"]})
+    for name, factor in (("ignored", 0.0), ("doubled", 2.0), ("halved", 0.5)):
+        defect = penalised(factor)
         yield Mutant(op, f"penalty-{name}", value=defect, at="reg-3-scale-1")
         yield Mutant(op, f"gradient-penalty-{name}", vjp=defect, at="reg-3-scale-1", check="vjp.w")
 

@@ -1,5 +1,7 @@
 """What is true: NumPy only, one operation a file, its forward, gradient and cases beside one another."""
 
+from dataclasses import replace
+
 from gradparity.op import Op
 from gradparity.reference import (
     binary_cross_entropy,
@@ -35,8 +37,15 @@ from gradparity.reference import (
 )
 from gradparity.reference.edges import with_edges
 
+
+def whole(op: Op) -> Op:
+    """With its edges, and those of the operations that its invariants ask for."""
+    invariants = tuple(replace(one, other=one.other and with_edges(one.other)) for one in op.invariants)
+    return with_edges(replace(op, invariants=invariants))
+
+
 OPS: dict[str, Op] = {
-    module.OP.name: with_edges(module.OP)
+    module.OP.name: whole(module.OP)
     for module in (
         softmax, log_softmax, logsumexp, cross_entropy, soft_cross_entropy, weighted_cross_entropy, sigmoid,
         log_sigmoid, hinge, squared_hinge, ragged_centroid, binary_cross_entropy_with_logits,

@@ -66,7 +66,8 @@ def lists(draw: Draw, rows: int, classes: int, longest: int) -> Array:
 def listing(make: Any, longest: int = 4) -> Any:
     def arrays(draw: Draw) -> Arrays:
         x = make(draw)
-        return {"x": x, "t": lists(draw, *x.shape, min(longest, x.shape[1]))}
+        rows, classes = x.shape
+        return {"x": x, "t": lists(draw, rows, classes, min(longest, classes))}
 
     return arrays
 

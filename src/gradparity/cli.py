@@ -111,7 +111,7 @@ def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def selection_of(options: dict[str, Any]) -> Selection:
-    names = {name: plugin.split(list(options.pop(name))) for name in plugin.NAMES}
+    names: dict[str, Any] = {name: plugin.split(list(options.pop(name))) for name in plugin.NAMES}
     return Selection(**names, select=options.pop("select"), seed=options.pop("seed"))
 
 

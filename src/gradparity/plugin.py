@@ -173,7 +173,7 @@ def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
 def ended_after(seconds: float) -> Iterator[None]:
     """Ends this process, however it hangs, if what is inside takes longer; 0 is for ever."""
     if seconds:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=2)  # stderr, whatever sys.stderr is
     try:
         yield
     finally:
