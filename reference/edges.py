@@ -37,9 +37,7 @@ LABELLED = {
 
 
 def with_edges(op: Op) -> Op:
-    """The operation with edges for its labels, if it has any, and so those that it is set against."""
-    against = (replace(i, other=i.other and with_edges(i.other)) for i in op.invariants)
-    op = replace(op, invariants=tuple(against))
+    """The operation with edges for its labels, if it has any."""
     if op.name not in LABELLED:
         return op
     (case,) = (case for case in op.cases if case.name == LABELLED[op.name])
