@@ -555,6 +555,13 @@ def test_each_invariant_has_something_that_breaks_it() -> None:
     assert set(BREAKING) == {(op.name, i.name) for op in OPS.values() for i in op.invariants}
 
 
+def test_what_an_operation_is_set_against_is_the_one_that_implementations_are_of() -> None:
+    """With its edges: else an implementation that declares one of them is refused."""
+    others = [i.other for op in OPS.values() for i in op.invariants if i.other]
+    assert [set(other.edges) for other in others] == [set(OPS[other.name].edges) for other in others]
+    assert any(other.edges for other in others)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("op", "name"), BREAKING, ids=["/".join(key) for key in BREAKING])
 def test_an_invariant_is_broken(op: str, name: str, dtype: str) -> None:
