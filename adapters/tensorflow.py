@@ -536,7 +536,9 @@ BASELINE = recorded(__file__)
 
 # tf.function adds the 1 that Keras adds last to the score of the label
 REORDERED = {"tf.keras.losses.categorical_hinge": "from-the-margin"}
-COMPILED_IMPLEMENTATIONS = tuple(replace(i, road=REORDERED.get(i.api, i.road)) for i in IMPLEMENTATIONS)
+COMPILED_IMPLEMENTATIONS = tuple(
+    replace(i, road=REORDERED[i.api]) if i.api in REORDERED else i for i in IMPLEMENTATIONS
+)  # fmt: skip
 
 ADAPTERS = (
     Adapter(

@@ -25,10 +25,10 @@ from gradparity import catalogue, known_failures, report, results
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
-from gradparity.op import FORMATS, GradparityError, Result, nearest
-from gradparity.reference import OPS
 from gradparity.mutation import NUMPY
 from gradparity.mutation import right as right_of
+from gradparity.op import FORMATS, GradparityError, Result, nearest
+from gradparity.reference import OPS
 from gradparity.snippet import call_lines, snippet
 
 ROOT = Path(__file__).parents[2]
