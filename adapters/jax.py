@@ -360,6 +360,10 @@ IMPLEMENTATIONS = (
         "logsumexp", "jax.nn.logsumexp", renames={"x": "a"}, road="quotient", precision={"*float16/*": STEPWISE}
     ),
     Implementation(
+        "logsumexp", "jax.scipy.special.logsumexp", renames={"x": "a"}, road="quotient",
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
         "cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}, edges=EDGES
     ),
     Implementation(
@@ -377,6 +381,7 @@ IMPLEMENTATIONS = (
         edges=EDGES,
     ),
     Implementation("sigmoid", "jax.nn.sigmoid", precision={"*float16/*": STEPWISE}),
+    Implementation("sigmoid", "jax.scipy.special.expit", precision={"*float16/*": STEPWISE}),
     Implementation("log_sigmoid", "jax.nn.log_sigmoid", road="from-output", precision={"*float16/*": STEPWISE}),
     Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 0.0}, precision={"*": FUSED}),
     Implementation("hinge", fn=hinge_maximum, conventions={"kink": 0.5, "nan_margin": 0.0}, precision={"*": FUSED}),

@@ -12,7 +12,7 @@ from typing import Any
 from gradparity.adapter import Adapter, Fn, Implementation
 from gradparity.adapters import jax, tensorflow, torch
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
-from gradparity.op import GradparityError
+from gradparity.op import GradparityError, Raises
 
 
 def on(backend: str, verb: Fn) -> Fn:
@@ -188,6 +188,11 @@ NO_WEIGHT = {"*pos-weight*": "it has no weight of positive targets"}
 
 
 STEPS = {"*float16/*": STEPWISE}
+BAD_LABEL = {
+    "torch": {"*/label-minus-100": "ignored", "*": Raises("IndexError")},
+    "tensorflow": Raises("InvalidArgumentError"), "jax": "ignored",
+}  # fmt: skip
+LABEL_SHAPE = {"*/labels-2d": "accepted", "*": Raises("ValueError")}
 
 
 def like(backend: Any, op: str, **more: Any) -> dict[str, Any]:
@@ -240,9 +245,16 @@ def implementations(declared: Mapping[str, Mapping[str, Any]], backend: str) -> 
     return tuple(
         Implementation(op, api, fn, **{**declared[op], "unsupported": {
             **declared[op].get("unsupported", {}), **gaps(op, api), **wrong_dtype(op, api, backend)
-        }})
+        }, "edges": edges(op, backend)})
         for op, apis in APIS.items() for api, fn in apis.items()
     )  # fmt: skip
+
+
+def edges(op: str, backend: str) -> Mapping[str, Any]:
+    """What each backend does with a label that is none."""
+    if op not in ("cross_entropy", "negative_log_likelihood"):
+        return {}
+    return {"bad_label": BAD_LABEL[backend], "label_dtype": "accepted", "label_shape": LABEL_SHAPE}
 
 
 def gaps(op: str, api: str) -> dict[str, str]:

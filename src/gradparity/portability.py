@@ -39,18 +39,18 @@ class Line:
 
 
 def lines(op: Op) -> list[Line]:
-    """Every implementation of the operation that is a framework's, in its plain mode, and in a mode that has others."""
+    """Every implementation of the operation that is a framework's, in its plain mode, and others that a mode has."""
     plain = {adapter.framework: adapter.implementations for adapter in catalogue.adapters() if adapter.default}
     return [
         line(op, adapter, implementation)
         for adapter in catalogue.adapters()
-        if adapter.default or adapter.implementations is not plain.get(adapter.framework)
         for implementation in adapter.implementations if implementation.op == op.name
+        if adapter.default or implementation not in plain.get(adapter.framework, ())
     ]  # fmt: skip
 
 
 def line(op: Op, adapter: Adapter, implementation: Implementation) -> Line:
-    known = [entry for entry in entries(adapter) if concerns(entry, op, implementation, adapter)]
+    known = [entry for entry in entries(adapter) if concerns(entry, op, implementation)]
     gaps = [reason for case in op.cases if (reason := gap(implementation, case.name))]
     cells = {name: str(value) for name, value in implementation.declared(op).items()}
     cells |= {edge: at_edge(op, adapter, implementation, edge) for edge in op.edges}
@@ -85,9 +85,9 @@ def entries(adapter: Adapter) -> list[KnownFailure]:
     return known_failures.read(Path(adapter.known_failures)).get(adapter.framework, [])
 
 
-def concerns(entry: KnownFailure, op: Op, implementation: Implementation, adapter: Adapter) -> bool:
-    """Whether it is one of this implementation, in this mode or another that has the same."""
-    modes = [a.mode for a in catalogue.adapters() if a.implementations is adapter.implementations]
+def concerns(entry: KnownFailure, op: Op, implementation: Implementation) -> bool:
+    """Whether it is one of this implementation, in whichever mode has it."""
+    modes = [a.mode for a in catalogue.adapters() if implementation in a.implementations]
     rows = [(op.name, implementation.api, mode) for mode in modes]
     return any(all(map(fnmatchcase, row, glob.split("/"))) for glob in entry.id for row in rows)
 

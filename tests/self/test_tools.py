@@ -25,9 +25,11 @@ from gradparity import catalogue, known_failures, report, results
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
+from gradparity.mutation import NUMPY
+from gradparity.mutation import right as right_of
 from gradparity.op import FORMATS, GradparityError, Result, nearest
 from gradparity.reference import OPS
-from gradparity.snippet import snippet
+from gradparity.snippet import call_lines, snippet
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = [a for a in catalogue.adapters() if a.installed]
@@ -739,6 +741,28 @@ def test_an_item_that_ended_without_rows_gives_an_error_for_each() -> None:
     rows = item.unjudged("crash", "worker gw0 crashed")
     assert [row.id for row in rows] == item.rows
     assert {(row.status, row.reason) for row in rows} == {("error", "crash")}
+
+
+# --- classes
+
+
+class CrossEntropy:
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __call__(self, x: Any, t: Any) -> Any:
+        return right_of(OPS["cross_entropy"].forward)(x=x, t=t, reduction=self.how)
+
+
+def test_a_class_is_made_with_some_arguments_and_called_with_the_others() -> None:
+    op, renames = OPS["cross_entropy"], {"reduction": "how"}
+    cases = tuple(case for case in op.cases if case.name == "sum-scale-1")
+    for made_with, status in ((("reduction",), "pass"), ((), "error")):
+        mine = Implementation("cross_entropy", "mine", CrossEntropy, renames, made_with=made_with)
+        assert [row.status for row in check(op, mine, NUMPY, "float64", "value", cases)] == [status]
+    named = Implementation("cross_entropy", "some.CrossEntropy", None, renames, made_with=("reduction",))
+    line = "call = lambda x, t: some.CrossEntropy(how='sum')(x=x, t=t)"
+    assert call_lines(named, NUMPY, ("x", "t"), {"reduction": "sum"}) == [line]
 
 
 # --- precision
