@@ -69,6 +69,12 @@ LACKS: Mapping[str, Mapping[str, str]] = {
     | for_each(PROBABILITY, "10^4", "10^38", "inf", "-inf", "a row of -inf")
     | for_each(NOT_YET, "nan", "subnormal"),
     **dict.fromkeys(("hinge", "squared_hinge", "hinge_embedding", "margin_ranking"), MARGINS),
+    "pca": LOGITS | AXIS | OVERFLOW
+    | for_each(NOT_YET, "inf", "-inf", "nan", "no rows", "one row", "one class", "subnormal"),
+    "focal_loss": BY_ELEMENT | for_each(NOT_YET, "10^38", "inf", "-inf"),
+    **dict.fromkeys(("one_vs_rest", "categorical_hinge"), LOGITS | AXIS | for_each(NOT_YET, "10^38", "inf", "-inf")),
+    "logistic_regression": LOGITS | AXIS | OVERFLOW | for_each(NOT_YET, "inf", "-inf", "subnormal"),
+    "multilabel_margin": LOGITS | AXIS | for_each(NOT_YET, "10^4", "10^38", "inf", "-inf"),
     "ragged_centroid": LOGITS | AXIS | OVERFLOW
     | for_each(NOT_YET, "10^4", "inf", "-inf", "nan", "subnormal", "a tie"),
     "euclidean_norm": AXIS | OVERFLOW | for_each(NOT_YET, "10^4", "-inf", "a row of -inf", "subnormal", "0-d"),
