@@ -1,6 +1,6 @@
 """What happens at the edge of an operation: labels that are none, or of another integer type, or of another shape.
 
-By rule, from one typical case of an operation with labels: the same arrays, one thing about them changed.
+And the largest numbers. By rule, from one typical case of an operation: the same arrays, one thing about them changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.op import Array, Arrays, Case, Convention, Op, outputs
+from gradparity.cases import Draw
+from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Op, outputs
 
 BAD_LABEL = Convention(
     ("nan", "ignored", "wraps", "clamps"), None,
@@ -34,24 +35,49 @@ LABELLED = {
     "cross_entropy": "scale-1", "weighted_cross_entropy": "scale-1", "negative_log_likelihood": "spread-4",
     "multiclass_hinge": "scale-1", "crammer_singer_hinge": "scale-1",
 }  # fmt: skip
+# Operations that are looked at with an x up to 0.3 times the largest number, 10^38 in float32, in such a case. Where
+# squares or products of these are taken nothing is left to judge.
+LARGE = (
+    "softmax", "log_softmax", "logsumexp", "cross_entropy", "soft_cross_entropy", "weighted_cross_entropy",
+    "layered_cross_entropy", "sigmoid", "log_sigmoid", "binary_cross_entropy_with_logits", "hinge", "squared_hinge",
+    "multiclass_hinge", "crammer_singer_hinge", "hinge_embedding", "margin_ranking",
+)  # fmt: skip
 
 
 def with_edges(op: Op) -> Op:
-    """The operation with edges for its labels, if it has any."""
-    if op.name not in LABELLED:
-        return op
-    (case,) = (case for case in op.cases if case.name == LABELLED[op.name])
+    """The operation with the cases at its edges that can be made by rule."""
+    if op.name in LARGE:
+        op = replace(op, edge_cases=(*op.edge_cases, largest(case_of(op, "scale-1"))))
+    return with_labels(op, case_of(op, LABELLED[op.name])) if op.name in LABELLED else op
+
+
+def case_of(op: Op, name: str) -> Case:
+    (case,) = (case for case in op.cases if case.name == name)
+    return case
+
+
+def largest(typical: Case) -> Case:
+    def arrays(draw: Draw) -> Arrays:
+        found = typical.arrays(draw)
+        x = found["x"].astype(np.float64)
+        return found | {"x": draw.quantised(x / np.abs(x).max() * 0.3 * FORMATS[draw.dtype].max)}
+
+    return replace(typical, name="largest", arrays=arrays)
+
+
+def with_labels(op: Op, typical: Case) -> Op:
+    """The operation with edges for its labels."""
     return replace(
         op, forward=of_any_label(op.forward), vjp=vjp_of_any_label(op.vjp),
         roads={name: replace(road, forward=road.forward and of_any_label(road.forward),
                              vjp=road.vjp and vjp_of_any_label(road.vjp)) for name, road in op.roads.items()},
-        edges=EDGES, edge_cases=(*op.edge_cases, *label_cases(case)),
+        edges=EDGES, edge_cases=(*op.edge_cases, *label_cases(typical)),
     )  # fmt: skip
 
 
 def label_cases(typical: Case) -> tuple[Case, ...]:
     def case(name: str, edge: str, change: Callable[[Array, int], Array], **more: Any) -> Case:
-        def arrays(draw: Any) -> Arrays:
+        def arrays(draw: Draw) -> Arrays:
             found = typical.arrays(draw)
             return found | {"t": change(found["t"], found["x"].shape[1])}
 
