@@ -416,8 +416,11 @@ def test_a_ratio_is_taken_in_the_wider_format() -> None:
 
 # --- classes of precision
 
+# nobody decomposes a matrix in 16 bits: Jacobi's rotations of the reference, each rounded to them, are no such library
+NOT_IN_16_BITS = {"pca"}
 
-@each_op
+
+@pytest.mark.parametrize("op", [op for name, op in OPS.items() if name not in NOT_IN_16_BITS], ids=lambda op: op.name)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("cls", ["B", "C"])
