@@ -446,8 +446,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "segment_mean", fn=segment_mean, conventions={"empty": NAN},
-        precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN),
-            "bfloat16/vjp/*": FUSED, "float16/vjp/*": STEPWISE},
+        precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": STEPWISE},
     ),
     Implementation("focal_loss", fn=focal_loss, road="two-terms", precision={"*float16/*": STEPWISE}),
     Implementation(

@@ -63,7 +63,7 @@ def test_what_does_not_hold_is_said_with_the_worst_row() -> None:
 def test_cases_that_are_declared_apart_are_tried_apart() -> None:
     first, second = tried(right(SIGMOID.forward), {"float16/value/scale-*": Precision("B"), "*": Precision("C")})
     assert {case.name.startswith("scale-") for case in first.cases} == {True}
-    assert len(first.cases) + len(second.cases) == len(SIGMOID.cases)
+    assert len(first.cases) + len(second.cases) == len(SIGMOID.every_case("float16"))
     assert f" ({len(first.cases)} of {len(SIGMOID.cases)} cases): class B is declared" in str(first)
 
 
@@ -136,7 +136,8 @@ def test_what_nothing_explains_is_said() -> None:
         return np.where(bad, x.dtype.type(7), right(CROSS_ENTROPY.forward)(x=x, t=t, reduction=reduction)[0])
 
     implementation = Implementation("cross_entropy", "mine", fn)
-    value, words = due_at(CROSS_ENTROPY, implementation, ADAPTERS[0], CROSS_ENTROPY.edge_cases[0], "value")
+    case = next(case for case in CROSS_ENTROPY.edge_cases if case.edge)
+    value, words = due_at(CROSS_ENTROPY, implementation, ADAPTERS[0], case, "value")
     assert value is None
     assert "float32/label-minus-1/value on numpy" in words
 
