@@ -241,9 +241,12 @@ def test_a_case_without_rows_is_evaluated_alone() -> None:
 # --- snippets
 
 
+PROFILES = catalogue.profiles(item.adapter for item in catalogue.items(Selection()))  # the first is this process's
+
+
 def rows_to_show() -> list[tuple[Adapter, Implementation]]:
     """Of the adapters that one process can have; the others' are tried below."""
-    return [(a, i) for a in catalogue.default_profile(INSTALLED)[1] for i in a.implementations]
+    return [(a, i) for a in PROFILES[0][1] for i in a.implementations]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -275,7 +278,7 @@ def test_a_snippet_prints_the_number_that_was_seen(
             assert shown == got or abs(float(shown) - want) <= abs(float(got) - want) / row.error, text
 
 
-OTHERS = [a for _, adapters in catalogue.profiles(INSTALLED)[1:] for a in adapters]
+OTHERS = [a for _, adapters in PROFILES[1:] for a in adapters]
 
 
 @pytest.mark.parametrize("adapter", OTHERS, ids=[a.name.replace(" ", "-") for a in OTHERS])
