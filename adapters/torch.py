@@ -357,7 +357,8 @@ FUNCTIONS = (
         edges=GATHER_EDGES,
     ),
     Implementation(
-        "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0}, precision={"*float16/*": STEPWISE},
+        "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0},
+        precision={"*float16/vjp/*": STEPWISE, "*float16/*": Precision("B", finding=NLL_SUM)},
     ),
     Implementation(
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},

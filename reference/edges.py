@@ -37,9 +37,10 @@ LABELLED = {
 }  # fmt: skip
 # Operations that are looked at with an x up to 0.3 times the largest number, 10^38 in float32, in such a case. Where
 # squares or products of these are taken nothing is left to judge.
+# not of probabilities: where one is below the smallest number of the dtype, 0 / 0 is NaN and the gradient in truth 0
 LARGE = (
     "softmax", "log_softmax", "logsumexp", "cross_entropy", "soft_cross_entropy", "weighted_cross_entropy",
-    "layered_cross_entropy", "sigmoid", "log_sigmoid", "binary_cross_entropy_with_logits", "hinge", "squared_hinge",
+    "sigmoid", "log_sigmoid", "binary_cross_entropy_with_logits", "hinge", "squared_hinge",
     "multiclass_hinge", "crammer_singer_hinge", "hinge_embedding", "margin_ranking",
 )  # fmt: skip
 

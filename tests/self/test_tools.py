@@ -175,7 +175,7 @@ INPUTS = {
     "ragged_centroid": "9c5fb3b4340fdcc4 6d06d58d7ddd0973 f3d254e5683f37fe 24b7b52079f54e3b",
     "binary_cross_entropy_with_logits": "fc76073fa01549ca b6df42a6676b9647 25e3a8191142b7ce a96e69a50207742c",
     "negative_log_likelihood": "aae26b14d842e049 d9ffa195d4675d87 5ec455f631983453 d15e40253aa8eb6c",
-    "layered_cross_entropy": "d44bdd13997d8c2f 0d60f1c0a4d8889f 636175ba51e47453 42aa655a4eddfe89",
+    "layered_cross_entropy": "c143ddea3f8506f8 43d8d886e6535dd8 a9bda5664b2dc8c4 bb916e832edd0e8d",
     "binary_cross_entropy": "c95d0e0bc63aec20 3ba1cd9fad53357b 70a6b2ab9e4fe3ec ee3cf369f3fc45eb",
     "softmax_regression": "d45b1326acdad4b4 23de547dabf51f11 4a82b896301d39e4 28e6fdac6c9c8c44",
     "multiclass_hinge": "a46dd82e00abff50 04ad61402a91576d aab09516708ee486 d652e3c0e7243afe",
