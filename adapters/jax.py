@@ -473,6 +473,10 @@ VALUE = "y = call({args})"
 VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"
 VJP_JIT = "dx = jax.jit(lambda {args}, g: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0])({args}, g)"
 PROCESS = {**ONE_THREAD, "JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+KEEPS = {
+    "JAX_COMPILATION_CACHE_DIR": "{}/jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}  # fmt: skip
 SHOW = {
     "import": 'import jax; jax.config.update("jax_enable_x64", True)',
     "tensor": "jax.numpy.asarray({})", "value": VALUE, "vjp": VJP,
@@ -484,12 +488,12 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        show=SHOW, process=PROCESS, keeps=KEEPS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS,
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),
     ),

@@ -81,7 +81,7 @@ def main() -> int:
         adapters = dict.fromkeys(item.adapter for item in catalogue.items(selection) if item.adapter.baseline)
         for framework in dict.fromkeys(adapter.framework for adapter in adapters):
             own = [adapter for adapter in adapters if adapter.framework == framework]
-            os.environ.update({k: v for adapter in own for k, v in adapter.process.items()})
+            os.environ.update({k: v for adapter in own for k, v in adapter.variables.items()})
             write(own, several(own, selection, args.seeds), selection.op)
     except GradparityError as error:
         print(f"misrounded.py: {error}", file=sys.stderr)

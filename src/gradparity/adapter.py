@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from gradparity.arithmetic import Precision
+from gradparity.environment import cache_folder
 from gradparity.misrounded import Baseline
 from gradparity.op import COMPARED, Array, Arrays, Case, Convention, GradparityError, Op, Raises, nearest, outputs
 
@@ -121,6 +123,7 @@ class Adapter:
     module: the import name that shows whether the framework is there; alias: what users call it
     companions: import names of what it computes with besides, which has versions of its own
     process: environment variables that must be set before the framework is imported
+    keeps: those by which it keeps what it compiled for the next run; {} in them is the folder: see cache_folder
     show: how a person writes it, for snippets: see gradparity.snippet
     default: the mode that is meant where none is named;  known_failures: path of its TOML file
     baseline: the recorded shares of misrounded results: see gradparity.misrounded; None where there is no record
@@ -136,6 +139,7 @@ class Adapter:
     alias: str = ""
     device: str = "cpu"
     process: Mapping[str, str] = field(default_factory=dict)
+    keeps: Mapping[str, str] = field(default_factory=dict)
     default: bool = False
     known_failures: str = ""
     baseline: Baseline | None = None
@@ -144,6 +148,14 @@ class Adapter:
     @property
     def name(self) -> str:
         return f"{self.framework} {self.mode}" + ("" if self.device == "cpu" else f" {self.device}")
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All that its process is started with. What is kept changes no result, so that only `process` is on record;
+        and what the user has set about it stands."""
+        folder = cache_folder()
+        kept = {k: os.environ.get(k, v.format(folder)) for k, v in self.keeps.items()} if folder else {}
+        return {**self.process, **kept}
 
     @property
     def installed(self) -> bool:

@@ -164,12 +164,12 @@ def profiles(chosen: Iterable[Adapter]) -> list[tuple[dict[str, str], list[Adapt
     found: list[tuple[dict[str, str], list[Adapter]]] = []
     for adapter in dict.fromkeys(chosen):
         for variables, members in found:
-            if all(variables.get(k, v) == v for k, v in adapter.process.items()):
-                variables.update(adapter.process)
+            if all(variables.get(k, v) == v for k, v in adapter.variables.items()):
+                variables.update(adapter.variables)
                 members.append(adapter)
                 break
         else:
-            found.append((dict(adapter.process), [adapter]))
+            found.append((adapter.variables, [adapter]))
     return found
 
 

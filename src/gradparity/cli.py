@@ -42,6 +42,7 @@ from gradparity import policy as policies
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import blank, check
+from gradparity.environment import cache_folder
 from gradparity.mutants import MUTANTS
 from gradparity.op import COMPARED, DIRECTIONS, FORMATS, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
@@ -344,7 +345,9 @@ def bisect_(package: str, good: str, bad: str, select: str, seed: int, cache: st
     if not names:
         raise GradparityError(f"nothing selected: no row of {wanted.framework} matches {select!r}, see gradparity list")
     there = releases.between(wanted.name, min(passing, failing), max(passing, failing))
-    folder = Path(cache) if cache else throwaway.cache_folder()
+    folder = Path(cache) if cache else cache_folder()
+    if folder is None:
+        raise GradparityError("a bisection keeps environments and runs: name a folder with --cache or GRADPARITY_CACHE")
     say = partial(print, file=sys.stderr, flush=True)
     say(f"{wanted.name} {there[0]} to {there[-1]}: {len(there)} releases, {len(names)} rows")
     say(f"at most {bisection.environments_needed(len(there))} environments, kept in {folder}")

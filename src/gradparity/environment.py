@@ -72,3 +72,12 @@ def cores() -> int:
 def flushes_to_zero() -> bool:
     """Whether subnormal results are lost in this thread."""
     return not (np.array([5e-324]) * 1.0 > 0).all()
+
+
+def cache_folder() -> Path | None:
+    """Where what was compiled or installed is kept for the next run: GRADPARITY_CACHE, nowhere if that is empty, and
+    by default gradparity in the user's cache."""
+    named = os.environ.get("GRADPARITY_CACHE")
+    if named is None:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "gradparity")
+    return Path(named).absolute() if named else None

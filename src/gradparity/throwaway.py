@@ -30,11 +30,6 @@ class UnusableError(GradparityError):
     """A release that cannot be installed or run."""
 
 
-def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "gradparity")
-
-
 @dataclass(frozen=True)
 class Environments:
     """folder: where they are kept, and their runs"""

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import gradparity
-from gradparity import catalogue, known_failures, report, results
+from gradparity import catalogue, environment, known_failures, report, results
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
@@ -149,6 +149,20 @@ def test_every_implementation_of_an_operation_with_conventions_declares_them_all
 def test_planned_rows_are_the_rows_that_come() -> None:
     for item in catalogue.items(Selection(("numpy",), op=("cross_entropy", "softmax"))):
         assert sorted(result.id for result in item.run()) == sorted(item.rows)
+
+
+def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    adapter = next(a for a in catalogue.adapters() if a.framework == "jax")
+    monkeypatch.setenv("GRADPARITY_CACHE", str(tmp_path))
+    assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == f"{tmp_path}/jax"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "theirs")
+    assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == "theirs"
+    monkeypatch.setenv("GRADPARITY_CACHE", "")
+    assert adapter.variables == adapter.process
+    monkeypatch.delenv("GRADPARITY_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert environment.cache_folder() == tmp_path / "gradparity"
+    assert "JAX_COMPILATION_CACHE_DIR" not in adapter.process, "what is kept changes no result: not on record"
 
 
 def test_items_are_in_the_same_order_in_every_process() -> None:
