@@ -21,10 +21,11 @@ import numpy as np
 import pytest
 
 import gradparity
-from gradparity import catalogue, environment, known_failures, report, results
+from gradparity import catalogue, known_failures, report, results
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
+from gradparity.environment import cache_folder
 from gradparity.mutation import NUMPY
 from gradparity.mutation import right as right_of
 from gradparity.op import FORMATS, GradparityError, Result, nearest
@@ -153,6 +154,8 @@ def test_planned_rows_are_the_rows_that_come() -> None:
 
 def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     adapter = next(a for a in catalogue.adapters() if a.framework == "jax")
+    for name in adapter.keeps:  # this process's own
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GRADPARITY_CACHE", str(tmp_path))
     assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == f"{tmp_path}/jax"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "theirs")
@@ -161,7 +164,7 @@ def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.Monke
     assert adapter.variables == adapter.process
     monkeypatch.delenv("GRADPARITY_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert environment.cache_folder() == tmp_path / "gradparity"
+    assert cache_folder() == tmp_path / "gradparity"
     assert "JAX_COMPILATION_CACHE_DIR" not in adapter.process, "what is kept changes no result: not on record"
 
 
