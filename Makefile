@@ -10,9 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 conform: install
 	$(VENV)/bin/gradparity run
 
-# The suite's own tests, and the conformance tests in the dtypes that differ most; `make conform` takes all of them.
+# The suite's own tests, and the quick tier of the conformance tests; `make conform` takes the default one.
 test: install
-	$(VENV)/bin/python -m pytest -n auto --dtype=float32 --dtype=bfloat16
+	$(VENV)/bin/python -m pytest -n auto --tier=quick
 
 install: $(VENV)/.installed
 

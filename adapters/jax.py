@@ -63,6 +63,14 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     return compiled(run)
 
 
+def forget() -> None:
+    import jax
+
+    value_of.cache_clear()
+    value_and_vjp_of.cache_clear()
+    jax.clear_caches()
+
+
 def jit(f: Fn) -> Any:
     import jax
 
@@ -488,12 +496,12 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, keeps=KEEPS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
-        companions=("jaxlib",),
+        show=SHOW, process=PROCESS, keeps=KEEPS, forget=forget, default=True,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jaxlib",),
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS,
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),
     ),

@@ -288,8 +288,8 @@ def adapter(
         "keras", mode, "keras", declared,
         on(name, partial(backend.value, **own)), on(name, partial(backend.value_and_vjp, **own)),
         show={**backend.SHOW, "import": shown, **more}, process={**backend.PROCESS, "KERAS_BACKEND": name},
-        keeps=getattr(backend, "KEEPS", {}), default=mode == "tensorflow",
-        known_failures=KNOWN_FAILURES, companions=(name,),
+        keeps=getattr(backend, "KEEPS", {}), forget=getattr(backend, "forget", Adapter.forget),
+        default=mode == "tensorflow", known_failures=KNOWN_FAILURES, companions=(name,),
     )  # fmt: skip
 
 

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from gradparity.adapter import Adapter, Implementation
-from gradparity.adapters.jax import ADDS_16_BITS, EDGES, KEEPS, PROCESS, SHOW, VJP_JIT, jit, value, value_and_vjp
+from gradparity.adapters.jax import (
+    ADDS_16_BITS,
+    EDGES,
+    KEEPS,
+    PROCESS,
+    SHOW,
+    VJP_JIT,
+    forget,
+    jit,
+    value,
+    value_and_vjp,
+)
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 
@@ -94,12 +105,12 @@ IMPORTED = SHOW | {"import": f"import optax; {SHOW['import']}"}
 ADAPTERS = (
     Adapter(
         "optax", "eager", "optax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=IMPORTED, process=PROCESS, keeps=KEEPS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
-        companions=("jax", "jaxlib"),
+        show=IMPORTED, process=PROCESS, keeps=KEEPS, forget=forget, default=True,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jax", "jaxlib"),
     ),
     Adapter(
         "optax", "jit", "optax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=IMPORTED | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS,
+        show=IMPORTED | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jax", "jaxlib"),
     ),
 )  # fmt: skip

@@ -60,6 +60,11 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     return compiled(run)
 
 
+def forget() -> None:
+    value_of.cache_clear()
+    value_and_vjp_of.cache_clear()
+
+
 def function(f: Fn) -> Any:
     import tensorflow as tf
 
@@ -539,12 +544,13 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, alias="tf", process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        show=SHOW, alias="tf", process=PROCESS, forget=forget, default=True,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
-        show=SHOW | {"compile": COMPILE}, alias="tf", process=PROCESS,
+        show=SHOW | {"compile": COMPILE}, alias="tf", process=PROCESS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

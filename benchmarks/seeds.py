@@ -81,6 +81,7 @@ def tally(selection: Selection, names: frozenset[str], seeds: range, known: list
             spent[item.adapter.name] += time.process_time() - start
             seen.missing += len(item.rows) - len(rows)
             seen.take(seed, rows)
+            item.adapter.relieve(plugin.MEMORY_PER_WORKER)
         for name, seconds in spent.items():
             seen.seconds[name].append(seconds)
     return seen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import importlib.metadata
 import importlib.util
@@ -11,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, TypeVar
+
+import psutil
 
 from gradparity.arithmetic import Precision
 from gradparity.environment import cache_folder
@@ -120,6 +124,7 @@ class Adapter:
     value(fn, arrays): the outputs of fn, NumPy in and out. An adapter that compiles remembers what it compiled for the
         last functions it was given: see Call
     value_and_vjp(fn, arrays, wrt, g): these, and {argument: gradient} for the cotangent g of the first output
+    forget(): lets go of what the framework compiled
     module: the import name that shows whether the framework is there; alias: what users call it
     companions: import names of what it computes with besides, which has versions of its own
     process: environment variables that must be set before the framework is imported
@@ -140,6 +145,7 @@ class Adapter:
     device: str = "cpu"
     process: Mapping[str, str] = field(default_factory=dict)
     keeps: Mapping[str, str] = field(default_factory=dict)
+    forget: Callable[[], None] = lambda: None
     default: bool = False
     known_failures: str = ""
     baseline: Baseline | None = None
@@ -175,6 +181,13 @@ class Adapter:
     def release(self) -> str:
         """The version without what a build adds to it: 2.13.0 of 2.13.0+cpu."""
         return self.version.partition("+")[0]
+
+    def relieve(self, most: float) -> None:
+        """Lets go of what was compiled if this process holds more bytes than `most`."""
+        if psutil.Process().memory_info().rss > most:
+            self.forget()
+            gc.collect()
+            give_memory_back()
 
     def offers(self, implementation: Implementation) -> bool:
         """Whether it is one of its own, not a function that somebody gave."""
@@ -225,6 +238,13 @@ class Rule:
     def __call__(self, g: Any, **arrays: Any) -> tuple[Any, ...]:
         dx = self.vjp(g, self.call(**arrays)[0], **arrays, **self.call.params)
         return tuple(dx[k] for k in self.wrt)
+
+
+def give_memory_back() -> None:
+    """What was freed goes to the system: glibc keeps it in the arenas of many threads (1.8 GB of JAX's were 0.3 GB)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 @cache

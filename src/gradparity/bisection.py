@@ -147,6 +147,8 @@ class Runs:
                 self.package.framework,
                 "--select",
                 self.select,
+                "--tier",
+                "every",
                 "--seed",
                 str(self.seed),
             ]

@@ -15,6 +15,7 @@ from gradparity.cases import digest_of_inputs
 from gradparity.check import blank, check
 from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
+from gradparity.tiers import TIERS, tier_of
 
 DTYPES = tuple(FORMATS)
 
@@ -40,6 +41,7 @@ def adapter_of(framework: str, mode: str, device: str) -> Adapter:
 class Selection:
     """What a run is about; an empty tuple means everything that is installed. `select` matches row identities.
 
+    tier: name in gradparity.tiers.TIERS, what is taken where these do not say.
     shard: (i, n), one of n parts, by a hash of op/api/mode/device/dtype/direction, whatever else is selected: what one
     compilation serves stays together, and a row is in the same part in every run of n.
     """
@@ -51,10 +53,12 @@ class Selection:
     op: tuple[str, ...] = ()
     select: str = ""
     seed: int = 0
+    tier: str = "every"
     shard: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         """Raises GradparityError for a name that is not known or a framework that is not installed."""
+        tier_of(self.tier)
         valid = {
             "framework": sorted({a.framework for a in adapters()}),
             "mode": sorted({a.mode for a in adapters()}),
@@ -73,7 +77,9 @@ class Selection:
                 raise GradparityError(f'{chosen[0].name} is not installed here: pip install "gradparity[{missing}]"')
 
     def takes(self, what: str, name: str) -> bool:
-        return not getattr(self, what) or name in getattr(self, what)
+        """A name that is chosen, or is in the tier where none is."""
+        chosen = getattr(self, what)
+        return name in chosen if chosen else TIERS[self.tier].takes(what, name)
 
     def in_shard(self, item_id: str) -> bool:
         i, n = self.shard
@@ -114,7 +120,8 @@ class Item:
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        return tuple(case for case in self.op.every_case(self.dtype) if self.identities(case))
+        taken = TIERS[self.selection.tier].cases(self.op, self.adapter.mode, self.dtype)
+        return tuple(case for case in taken if self.identities(case))
 
     @cached_property
     def rows(self) -> list[str]:

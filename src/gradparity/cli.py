@@ -105,6 +105,7 @@ def cli(context: click.Context) -> None:
 def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a run is about; the same as pytest's."""
     command = click.option("--seed", type=int, default=0, metavar="N", help="draw other inputs")(command)
+    command = click.option("--tier", default=plugin.TIER, metavar="NAME", help=plugin.TIER_WORDS)(command)
     command = click.option("--select", default="", metavar="GLOB", help="rows only whose identity matches")(command)
     for name, words in reversed(plugin.NAMES.items()):
         command = click.option(f"--{name}", multiple=True, metavar="NAME", help=words)(command)
@@ -113,7 +114,7 @@ def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def selection_of(options: dict[str, Any]) -> Selection:
     names: dict[str, Any] = {name: plugin.split(list(options.pop(name))) for name in plugin.NAMES}
-    return Selection(**names, select=options.pop("select"), seed=options.pop("seed"))
+    return Selection(**names, **{name: options.pop(name) for name in ("select", "seed", "tier")})
 
 
 @cli.command()

@@ -24,6 +24,7 @@ from gradparity.check import SECONDS
 from gradparity.conform import failures
 from gradparity.environment import cores, environment
 from gradparity.op import GradparityError, Result
+from gradparity.tiers import TIERS
 
 NAMES = {
     "framework": "check these frameworks only (comma separated, or given again)",
@@ -32,6 +33,8 @@ NAMES = {
     "dtype": "these dtypes only",
     "op": "these operations only",
 }
+TIER = "default"
+TIER_WORDS = "; ".join(f"{name}: {tier.words}" for name, tier in TIERS.items())
 MEMORY_PER_WORKER = 1.5e9  # bytes: all three frameworks imported take 0.8 GB, the largest cases the rest
 TIME_LIMIT = 600.0  # seconds for one item; the slowest takes some 30
 TEST = "test_conforms"
@@ -87,6 +90,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--{name}", action="append", default=[], metavar="NAME", help=words)
     group.addoption("--select", default="", metavar="GLOB", help="rows only whose identity matches")
     group.addoption("--seed", type=int, default=0, metavar="N", help="draw other inputs")
+    group.addoption("--tier", default=TIER, metavar="NAME", help=TIER_WORDS)
     group.addoption("--shard", default="1/1", metavar="I/N", help="one of N parts that make up the whole")
     group.addoption("--time-limit", type=float, default=TIME_LIMIT, metavar="SECONDS",
                     help="a worker that takes longer for one item ends itself: an error of reason timeout")  # fmt: skip
@@ -117,7 +121,9 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     try:
         names = {name: split(getattr(option, name)) for name in NAMES}
-        selection = Selection(**names, select=option.select, seed=option.seed, shard=shard_of(option.shard))
+        selection = Selection(
+            **names, select=option.select, seed=option.seed, tier=option.tier, shard=shard_of(option.shard)
+        )
         plan = Plan(selection, tuple(map(Path, option.known_failures)))
         config.stash[PLAN] = plan
         os.environ.update(plan.profile[0])
@@ -158,6 +164,7 @@ def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
         spent = {k: v - before.get(k, 0.0) for k, v in SECONDS.items()} | {"in all": time.perf_counter() - start}
         payload = {"rows": [results.to_json(row) for row in rows], "seconds": spent}
         request.node.user_properties.append(("gradparity", payload))
+        item.adapter.relieve(MEMORY_PER_WORKER)
         if words := failures(item, rows):
             pytest.fail(words, pytrace=False)
         if not rows:

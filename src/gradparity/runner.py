@@ -57,7 +57,7 @@ def pytest_command(
     command = [sys.executable, "-m", "pytest", "-p", "gradparity.plugin", "-p", "xdist", "-p", "no:cacheprovider",
                "-c", str(config), "--rootdir", str(config.parent), "--pyargs", "gradparity.tests.test_conformance",
                "-q", *options, "--dist", "worksteal", "--max-worker-restart", MANY, "--run-file", str(part),
-               "--seed", str(selection.seed), "--select", selection.select,
+               "--seed", str(selection.seed), "--select", selection.select, "--tier", selection.tier,
                "--shard", f"{selection.shard[0] + 1}/{selection.shard[1]}"]  # fmt: skip
     for name in ("framework", "mode", "device"):
         command += [f"--{name}={value}" for value in sorted({getattr(a, name) for a in adapters})]

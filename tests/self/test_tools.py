@@ -168,6 +168,14 @@ def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.Monke
     assert "JAX_COMPILATION_CACHE_DIR" not in adapter.process, "what is kept changes no result: not on record"
 
 
+def test_a_process_that_holds_too_much_lets_go(capsys: pytest.CaptureFixture[str]) -> None:
+    adapter = replace(INSTALLED[0], forget=lambda: print("let go"))
+    adapter.relieve(1e15)
+    assert not capsys.readouterr().out
+    adapter.relieve(1.0)
+    assert capsys.readouterr().out == "let go\n"
+
+
 def test_items_are_in_the_same_order_in_every_process() -> None:
     code = "from gradparity.catalogue import *; print([i.id for i in items(Selection())])"
     runs = {

@@ -1,0 +1,78 @@
+"""How much a run looks at: tiers, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+
+from gradparity.cases import groups
+from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, nearest
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What a run takes where its options do not say.
+
+    dtype, mode: globs of their names
+    covering: globs of the modes in which the cases of `covering` are enough; in the others all are taken
+    """
+
+    words: str
+    dtype: tuple[str, ...] = ("*",)
+    mode: tuple[str, ...] = ("*",)
+    covering: tuple[str, ...] = ()
+
+    def takes(self, what: str, name: str) -> bool:
+        return any(fnmatchcase(name, glob) for glob in getattr(self, what, ("*",)))
+
+    def cases(self, op: Op, mode: str, dtype: str) -> tuple[Case, ...]:
+        """Those that are looked at in this mode."""
+        every = op.every_case(dtype)
+        return tuple(c for c in every if c.name in covering(op)) if self.takes("covering", mode) else every
+
+
+# inductor compiles a new shape for seconds, and is where nothing is taken that needs not be.
+INDUCTOR = "compile"
+
+TIERS: Mapping[str, Tier] = {
+    "quick": Tier(
+        "eager and compiled as a whole, float32 and bfloat16, a few cases of each kind: a minute or two",
+        ("float32", "bfloat16"), ("eager", "jit", "function"), ("*",),
+    ),
+    "default": Tier("everything but torch.compile by inductor", mode=("[!c]*", "compile?*"), covering=(INDUCTOR,)),
+    "full": Tier("everything, of which a few cases of each kind by inductor", covering=(INDUCTOR,)),
+    "every": Tier("every case in every mode: hours where inductor compiles"),
+}  # fmt: skip
+
+
+def tier_of(name: str) -> Tier:
+    if name not in TIERS:
+        raise GradparityError(nearest(name, list(TIERS), "tier"))
+    return TIERS[name]
+
+
+@cache
+def covering(op: Op) -> frozenset[str]:
+    """The names of cases that show each feature of the operation's at least once: a value of a parameter, an edge, a
+    check. They are taken by groups, which cost one call each: what shows most
+    that is new comes first, and of equals what has most cases."""
+    piles = [
+        group.cases
+        for dtype in FORMATS
+        for group in groups(op, dtype, tuple(c for c in op.every_case(dtype) if c.dtypes[0] == dtype), 0, "value")
+    ]
+    shown: dict[tuple[Case, ...], set[Hashable]] = {pile: {f for c in pile for f in features(op, c)} for pile in piles}
+    missing = set().union(*shown.values())
+    chosen: list[Case] = []
+    while missing:
+        best = max(shown, key=lambda pile: (len(shown[pile] & missing), len(pile)))
+        missing -= shown[best]
+        chosen += best
+    return frozenset(case.name for case in chosen)
+
+
+def features(op: Op, case: Case) -> set[Hashable]:
+    checks = {check for direction in DIRECTIONS for check in op.row_checks(case, direction, case.dtypes[-1])}
+    return {(name, repr(value)) for name, value in case.params.items()} | {case.edge} | checks
