@@ -15,13 +15,17 @@ import numpy as np
 
 from gradparity.adapter import Adapter, Implementation, Rule
 from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, fl, size
-from gradparity.cases import Group, groups
+from gradparity.cases import LAYOUTS, Group, groups
 from gradparity.environment import flushes_to_zero
 from gradparity.invariant import Subject, exact_in_wide, in_wide
 from gradparity.misrounded import Baseline, misrounded
 from gradparity.op import (
+    BIT_EQUAL,
+    COMPARED,
     FORMATS,
+    HOW,
     MISROUNDED,
+    WITHIN_BOUND,
     Array,
     Arrays,
     Case,
@@ -72,8 +76,10 @@ def runs(
     op: Op, implementation: Implementation, adapter: Adapter, dtype: str, direction: str, seed: int,
     explained: bool = True,
 ) -> list[Run]:  # fmt: skip
-    """One for a direction that is compared with the reference, one for each invariant."""
+    """One for a direction that is compared with the reference, one for each invariant and each way to the same."""
     row = blank(op, implementation, adapter, dtype)
+    if direction == "same":
+        return [SameRun(op, implementation, adapter, dtype, d, seed, row, how=how) for how in HOW for d in COMPARED]
     if direction != "invariant":
         return [Run(op, implementation, adapter, dtype, direction, seed, row, explained)]
     subjects: dict[str, Subject] = {}
@@ -227,7 +233,7 @@ class Run:
         """What the framework computes, by the name of the check."""
         if self.direction == "value":
             got = value_of(self.adapter, self.implementation, group.laid_out(), group.params)
-            return dict(zip(self.checks, got, strict=False))
+            return dict(zip(self.op.checks("value"), got, strict=False))
         dx = vjp_of(self.adapter, self.implementation, self.op.wrt, self.cotangents(group), group.laid_out(),
                     group.params)  # fmt: skip
         return {join("vjp", k): v for k, v in dx.items()}
@@ -459,6 +465,88 @@ class InvariantRun(Run):
     def verdict(self, *judged: Any) -> dict[str, Any]:
         """As of a value, but 0 has no unit in the last place."""
         return super().verdict(*judged) | {"ulp": np.nan}
+
+
+@dataclass(frozen=True, eq=False)
+class SameRun(Run):
+    """Whether one case gives the same bits when it is computed again in another way: a member of HOW.
+
+    What differs within twice the bound, each of the two being allowed one, passes and says so: no error, but a property
+    that somebody may rely on.
+    """
+
+    how: str = field(kw_only=True)
+
+    @property
+    def checks(self) -> list[str]:
+        return [join("same", self.how, self.direction)]
+
+    def rows(self, cases: tuple[Case, ...]) -> list[Result]:
+        return super().rows(tuple(case for case in cases if case.name == self.op.repeated))
+
+    def counted(self, *_: Any) -> list[str]:
+        """That is done where it is compared with the reference."""
+        return []
+
+    def why_unsupported(self, case: Case) -> str:
+        if self.how == "alone" and self.op.batch_axis(case.params) is None:
+            return "its rows are not independent of one another"
+        if self.how == "transposed" and all(a.ndim < 2 for a in self.arrays(case).values()):
+            return "its arrays have one axis"
+        return super().why_unsupported(case)
+
+    def arrays(self, case: Case) -> Arrays:
+        return grouped(self.op, self.dtype, (case,), self.seed, self.direction)[0].arrays
+
+    def judged(self, group: Group) -> Iterator[Result]:
+        other = self.other(group)
+        with timed("reference"):
+            want = self.expected(other)
+        try:
+            with timed("framework"):
+                first, second = self.computed(group), self.computed(other)
+        except Exception as exception:  # as of any result
+            yield from self.raised(group, exception)
+            return
+        pairs = [(in_part(first.get(name), other), second.get(name), want[name]) for name in want]
+        yield self.row_of(group, self.checks[0], 0, **self.agreement(pairs))
+
+    def other(self, group: Group) -> Group:
+        if self.how == "alone":
+            return first_row(group)
+        return replace(group, layout=self.how) if self.how in LAYOUTS else group
+
+    def agreement(self, pairs: Sequence[tuple[Array, Array, Tracked]]) -> dict[str, Any]:
+        """What there is to say of two results of the same, and what each of them may err by."""
+        for *both, want in pairs:
+            for mismatch in filter(None, (wrong_kind(one, want.v, self.kind) for one in both)):
+                return {"status": "fail", "reason": mismatch[0], "message": mismatch[1]}
+        if all(first.tobytes() == second.tobytes() for first, second, _ in pairs):
+            return {"status": "pass", "reason": BIT_EQUAL, "error": 0.0}
+        form = FORMATS[self.dtype]
+        error = max(float(ratios(b, a.astype(w.v.dtype), 2 * w.full, form).max(initial=0)) for a, b, w in pairs)
+        count = sum(int((bits(a) != bits(b)).sum()) for a, b, _ in pairs)
+        seen = {"error": error, "got": f"{count} of {sum(a.size for a, *_ in pairs)} other"}
+        if error <= 1:
+            return seen | {"status": "pass", "reason": WITHIN_BOUND}
+        words = f"computed {self.how}, {seen['got']}, by up to {error:.3g} times what the two may differ"
+        return seen | {"status": "fail", "reason": "bound", "message": words}
+
+
+def bits(a: Array) -> Array:
+    """As unsigned integers."""
+    return np.ascontiguousarray(a).view(f"u{a.dtype.itemsize}")
+
+
+def in_part(got: Any, group: Group) -> Any:
+    """Of a result, if it is one, what a group of one case looks at."""
+    return group.part(got, 0) if isinstance(got, np.ndarray) else got
+
+
+def first_row(group: Group) -> Group:
+    """The first element along the batch axis, for itself."""
+    row = replace(group, cases=group.cases[:1], draws=group.draws[:1], slices=(slice(0, 1),))
+    return replace(row, arrays={k: row.part(v, 0) for k, v in group.arrays.items()})
 
 
 def value_of(

@@ -22,6 +22,7 @@ from gradparity import (
     catalogue,
     compare,
     gate_report,
+    invariances,
     kill_matrix,
     mutation,
     page,
@@ -294,6 +295,16 @@ def portability_(op: tuple[str, ...], form: str) -> int:
         portability.show(ops, Console())
         return CONFORMING
     for line in portability.markdown(ops):
+        print(line)
+    return CONFORMING
+
+
+@cli.command(name="invariances")
+@click.argument("run", metavar="RUN")
+@click.argument("other", metavar="[OTHER]", default="")
+def invariances_(run: str, other: str) -> int:
+    """Print which functions of a RUN give the same bits however they are called, and in an OTHER run: Markdown."""
+    for line in invariances.lines(results.read(Path(run)), results.read(Path(other)) if other else None):
         print(line)
     return CONFORMING
 

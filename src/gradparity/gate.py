@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from gradparity.differences import Differences, of_environment, of_inputs, of_subject
-from gradparity.op import BAD, GradparityError, Result
+from gradparity.op import BAD, BIT_EQUAL, WITHIN_BOUND, GradparityError, Result
 from gradparity.policy import Policy, Waiver
 from gradparity.results import Run
 
@@ -148,6 +148,8 @@ def worsened(was: Result, now: Result, policy: Policy) -> Iterator[str]:
         yield "error"
     if was.precision and now.precision and width(now) > width(was):
         yield "precision"
+    if was.reason == BIT_EQUAL and now.reason == WITHIN_BOUND:
+        yield "invariance"
     if (was.conventions, was.road) != (now.conventions, now.road):
         yield "convention"
     if was.status == now.status and failure(was) != failure(now):
@@ -161,6 +163,8 @@ def bettered(was: Result, now: Result, policy: Policy) -> Iterator[str]:
         yield "error"
     if was.precision and now.precision and width(now) < width(was):
         yield "precision"
+    if was.reason == WITHIN_BOUND and now.reason == BIT_EQUAL:
+        yield "invariance"
 
 
 def rank(row: Result) -> int:
@@ -248,6 +252,7 @@ WORDS: Mapping[str, Callable[[Result, Result], str]] = {
     "status": lambda was, now: f"{described(was)} -> {described(now)}" + (f": {now.message}" if now.message else ""),
     "error": lambda was, now: f"error {was.error:.3g} -> {now.error:.3g} of the bound",
     "precision": lambda was, now: f"{was.precision} -> {now.precision}",
+    "invariance": lambda was, now: f"{was.reason} -> {now.reason}" + (f": {now.got}" if now.got else ""),
     "convention": lambda was, now: f"declared {declared(was)} -> {declared(now)}",
     "exception": lambda was, now: f"{' '.join(failure(was)) or 'no'} -> {' '.join(failure(now))}",
     "bits": lambda was, now: f"other bits: error {was.error:.3g} -> {now.error:.3g} of the bound",

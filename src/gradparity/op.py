@@ -178,6 +178,11 @@ class Op:
         """Of this dtype, the edges last."""
         return tuple(case for case in (*self.cases, *self.edge_cases) if dtype in case.dtypes)
 
+    @property
+    def repeated(self) -> str:
+        """The case that is computed again in other ways: the one whose results are counted, which is a large one."""
+        return self.counted or self.cases[0].name
+
     def checks(self, direction: str) -> list[str]:
         """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
         if direction == "value":
@@ -191,7 +196,10 @@ class Op:
 
     def row_checks(self, case: Case, direction: str, dtype: str) -> list[str]:
         """All checks of one case, each cotangent but the default one named: vjp.<argument>.<cotangent>; with
-        <check>.misrounded; and invariant.<name> for those that name the case."""
+        <check>.misrounded; invariant.<name> for those that name the case; and same.<how>.<direction> in one case."""
+        if direction == "same":
+            pairs = [(how, d) for how in HOW for d in COMPARED] if case.name == self.repeated else []
+            return [name for how, d in pairs for name in named(case, d, [join("same", how, d)])]
         if direction == "invariant":
             own = [i for i in self.invariants if case.name in i.cases]
             return [name for i in own for name in named(case, i.direction, [join("invariant", i.name)])]
@@ -205,7 +213,11 @@ def named(case: Case, direction: str, checks: Sequence[str]) -> list[str]:
 
 
 COMPARED = ("value", "vjp")  # the directions in which a result is set beside the reference
-DIRECTIONS = (*COMPARED, "invariant")
+DIRECTIONS = (*COMPARED, "invariant", "same")
+# Ways to compute the same again, which may give other bits: once more; the first row without the others; of arrays that
+# lie otherwise in memory, as cases.LAYOUTS names it.
+HOW = ("again", "alone", "strided", "transposed")
+BIT_EQUAL, WITHIN_BOUND = "bit-equal", "within bound"  # the reasons of a row that passes by same.<how>.<direction>
 STATUSES = ("pass", "fail", "xfail", "xpass", "unsupported", "error")
 BAD = ("fail", "xpass", "error")
 MISROUNDED = "misrounded"  # the check of a share of results, not of each result

@@ -28,6 +28,7 @@ KINDS = {
     "status": "from pass to anything else, or from bad to worse (a fail that is an error now)",
     "error": "an error that has grown by more than the factor, and above the floor",
     "precision": "a wider precision class",
+    "invariance": "no longer the same bits when it is computed again, alone, or of arrays that lie otherwise in memory",
     "convention": "another convention or formula",
     "exception": "another way to fail: another reason, another type of exception",
     "gone": "a row of the baseline that the candidate does not have",
