@@ -443,9 +443,13 @@ IMPLEMENTATIONS = (
         edges=EDGES,
     ),
     Implementation(
-        "euclidean_norm", "jax.numpy.linalg.norm", euclidean_norm, conventions={"at_zero": NAN}, precision=OF_A_NORM
+        "euclidean_norm", "jax.numpy.linalg.norm", euclidean_norm, road="through-the-square",
+        conventions={"at_zero": NAN}, precision=OF_A_NORM,
     ),
-    Implementation("pairwise_distance", fn=pairwise_distance, conventions={"at_zero": NAN}, precision=OF_A_NORM),
+    Implementation(
+        "pairwise_distance", fn=pairwise_distance, road="through-the-square", conventions={"at_zero": NAN},
+        precision=OF_A_NORM,
+    ),
     Implementation("pca", fn=pca, unsupported=NO_EIGH),
     Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH),
     Implementation(

@@ -493,8 +493,14 @@ IMPLEMENTATIONS = (
         precision={"float16/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE},
         edges=GATHER_EDGES,
     ),
-    Implementation("euclidean_norm", "tf.norm", euclidean_norm, conventions={"at_zero": NAN}, precision=OF_A_NORM),
-    Implementation("pairwise_distance", fn=pairwise_distance, conventions={"at_zero": NAN}, precision=OF_A_NORM),
+    Implementation(
+        "euclidean_norm", "tf.norm", euclidean_norm, road="through-the-square", conventions={"at_zero": NAN},
+        precision=OF_A_NORM,
+    ),
+    Implementation(
+        "pairwise_distance", fn=pairwise_distance, road="through-the-square", conventions={"at_zero": NAN},
+        precision=OF_A_NORM,
+    ),
     Implementation("pca", fn=pca, unsupported=NO_EIGH),
     Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH),
     Implementation("segment_sum", "tf.math.unsorted_segment_sum", segment_sum, precision=ADDED_IN_TURN),

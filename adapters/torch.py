@@ -250,6 +250,10 @@ NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
 NO_EIGH = {"*float16/*": "torch.linalg decomposes no matrix of 16-bit numbers"}
+NO_GRADIENT_AT_0 = (
+    "rows without their mean have the singular value 0, and where that comes out as exactly 0 the gradient of "
+    "torch.linalg.svd is NaN: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svd.html"
+)
 IN_TURN = "index_add adds each row to its segment in 16 bits, scatter_reduce adds up in float32"
 ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
@@ -399,14 +403,15 @@ FUNCTIONS = (
         precision={"*float16/value/*": FUSED, "*float16/vjp/*": STEPWISE},
     ),
     Implementation(
-        "euclidean_norm", fn=euclidean_norm_sqrt, conventions={"at_zero": NAN}, precision={"*float16/*": STEPWISE}
+        "euclidean_norm", fn=euclidean_norm_sqrt, road="through-the-square", conventions={"at_zero": NAN},
+        precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "pairwise_distance", "torch.nn.functional.pairwise_distance", renames={"x": "x1", "other": "x2"},
         conventions={"at_zero": 0.0}, precision={"*float16/*": STEPWISE},
     ),
     Implementation("pca", fn=pca, unsupported=NO_EIGH),
-    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH),
+    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH | {"*/vjp/*": NO_GRADIENT_AT_0}),
     Implementation("segment_sum", fn=segment_sum, precision=ADDED_IN_TURN),
     Implementation("segment_mean", fn=segment_mean, conventions={"empty": NAN}, precision=ADDED_IN_TURN),
     Implementation(
@@ -415,6 +420,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "focal_loss", fn=focal_loss, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
+        unsupported={"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"},
     ),
     Implementation(
         "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, coarse, of
-from gradparity.op import Array, Arrays, Case, Convention, Invariant, Op
+from gradparity.op import Array, Arrays, Case, Convention, Invariant, Op, Road
 from gradparity.reference.invariants import nonnegative, permutation
 
 AT_ZERO = Convention((0.0, float("nan")), 0.0, "the derivative of the norm of a row of zeros")
@@ -27,6 +27,12 @@ def euclidean_norm_vjp(g: Array, y: Array, x: Array, at_zero: float = 0.0) -> Ar
     """x / y, and at_zero where y = 0."""
     y = np.expand_dims(y, -1)
     return {"x": np.expand_dims(g, -1) * np.where(y == 0, at_zero, x / np.where(y == 0, 1.0, y))}
+
+
+def through_the_square(g: Array, y: Array, x: Array, at_zero: float = 0.0) -> Arrays:
+    """(g / 2 y) 2 x: the gradient of the root, which may underflow, times that of the square."""
+    y, g = np.expand_dims(y, -1), np.expand_dims(g, -1)
+    return {"x": np.where(y == 0, g * at_zero, g / np.where(y == 0, 1.0, 2 * y) * (2 * x))}
 
 
 def normal(draw: Draw, shape: tuple[int, ...], scale: float = 1.0) -> Array:
@@ -115,5 +121,5 @@ INVARIANTS = (
 
 OP = Op(
     "euclidean_norm", euclidean_norm, euclidean_norm_vjp, CASES, conventions={"at_zero": AT_ZERO},
-    invariants=INVARIANTS, counted="many-rows",
+    roads={"through-the-square": Road(vjp=through_the_square)}, invariants=INVARIANTS, counted="many-rows",
 )  # fmt: skip

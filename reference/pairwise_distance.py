@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw
-from gradparity.op import Array, Arrays, Case, Invariant, Op
+from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.euclidean_norm import AT_ZERO, euclidean_norm, euclidean_norm_vjp
 from gradparity.reference.euclidean_norm import OP as NORM
+from gradparity.reference.euclidean_norm import through_the_square as of_the_norm
 from gradparity.reference.invariants import nonnegative, turned
 
 
@@ -28,6 +29,14 @@ def pairwise_distance_vjp(
 ) -> Arrays:  # fmt: skip
     """The norm's gradient for x, and its negative for other."""
     d = euclidean_norm_vjp(g, y, x - other + eps, at_zero)["x"]
+    return {"x": d, "other": -d}
+
+
+def through_the_square(
+    g: Array, y: Array, x: Array, other: Array, eps: float = 0.0, at_zero: float = 0.0
+) -> Arrays:  # fmt: skip
+    """As of the norm."""
+    d = of_the_norm(g, y, x - other + eps, at_zero)["x"]
     return {"x": d, "other": -d}
 
 
@@ -118,5 +127,6 @@ INVARIANTS = (
 
 OP = Op(
     "pairwise_distance", pairwise_distance, pairwise_distance_vjp, CASES, wrt=("x", "other"),
-    conventions={"at_zero": AT_ZERO}, invariants=INVARIANTS, counted="many-rows",
+    conventions={"at_zero": AT_ZERO}, roads={"through-the-square": Road(vjp=through_the_square)},
+    invariants=INVARIANTS, counted="many-rows",
 )  # fmt: skip
