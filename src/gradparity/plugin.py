@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import math
 import os
 import time
@@ -20,7 +21,7 @@ import pytest
 from gradparity import catalogue, known_failures, results
 from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
-from gradparity.check import SECONDS
+from gradparity.check import SECONDS, timed
 from gradparity.conform import failures
 from gradparity.environment import cores, environment
 from gradparity.op import GradparityError, Result
@@ -160,6 +161,8 @@ def conforms(request: pytest.FixtureRequest) -> Callable[[Item], None]:
     def judge(item: Item) -> None:
         before, start = dict(SECONDS), time.perf_counter()
         with ended_after(limit):
+            with timed("import"):
+                importlib.import_module(item.adapter.module)
             rows = known_failures.judged(item.run(), plan.known)
         spent = {k: v - before.get(k, 0.0) for k, v in SECONDS.items()} | {"in all": time.perf_counter() - start}
         payload = {"rows": [results.to_json(row) for row in rows], "seconds": spent}

@@ -18,6 +18,7 @@ from gradparity.results import Run
 
 COLUMNS = 6  # adapters side by side in 80 columns
 NAME = 14  # characters of an operation's name before it takes another line
+MOST_SLOW, LEAST_SLOW = 10, 1.0  # functions, and seconds of each
 SHOWN = 8  # failures that are shown in full
 SIGNS = {"pass": "ok", "fail": "FAIL", "error": "ERR", "xpass": "XPASS", "xfail": "known", "unsupported": "unsup"}
 STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "xpass": "bold red", "xfail": "yellow"}
@@ -33,6 +34,8 @@ def summary(run: Run, path: Path) -> RenderableType:
     if len(bad) > SHOWN:
         parts.append(Text(f"... and {len(bad) - SHOWN} more in {path}"))
     parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim")]
+    if slow := slowest(run.rows):
+        parts.append(Text("\n".join(["in which the frameworks took longest:", *slow]), style="dim"))
     if run.header.get("truth", {}).get("float64") == ITSELF:
         parts.append(Text(f"no long double is longer here: float64 is judged against {ITSELF}"))
     parts.append(Text())
@@ -109,9 +112,20 @@ def times(seconds: Mapping[str, float]) -> str:
     total = seconds.get("in all", 0.0)
     if not total:
         return ""
-    parts = [f"{what} {seconds.get(what, 0.0) / total:.0%}" for what in ("framework", "reference")]
-    rest = 1 - sum(seconds.get(what, 0.0) for what in ("framework", "reference")) / total
-    return f"{total:.0f} s of checks: {', '.join(parts)}, comparison and the rest {rest:.0%} (imports apart)"
+    parts = {what: seconds.get(what, 0.0) for what in ("import", "framework", "reference")}
+    parts["comparison and the rest"] = total - sum(parts.values())
+    return f"{total:.0f} s of checks: " + ", ".join(f"{what} {part / total:.0%}" for what, part in parts.items())
+
+
+def slowest(rows: Iterable[Result]) -> list[str]:
+    """The functions in which a framework took longest, by mode, dtype and direction, and the seconds."""
+    seconds: Counter[str] = Counter()
+    for row in rows:
+        seconds["/".join((row.op, row.api, row.mode, row.device, row.dtype, row.check.partition(".")[0]))] += (
+            row.seconds
+        )
+    longest = seconds.most_common(MOST_SLOW)
+    return [f"{spent:6.1f} s  {name}" for name, spent in longest if spent >= LEAST_SLOW]
 
 
 def verdict(run: Run) -> Text:
