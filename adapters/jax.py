@@ -338,6 +338,10 @@ NAN = float("nan")
 ADDS_16_BITS = "the gradient of a broadcast adds up in 16 bits, where the forward adds up in float32; \
 see https://github.com/jax-ml/jax/issues/40409"
 OF_A_NORM = {"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")}
+NO_GRADIENT_AT_0 = (
+    "rows without their mean have the singular value 0, and where that comes out as exactly 0 the gradient of "
+    "jnp.linalg.svd is NaN"
+)
 NO_EIGH = {"*float16/*": "jax.numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"
 
@@ -451,7 +455,7 @@ IMPLEMENTATIONS = (
         precision=OF_A_NORM,
     ),
     Implementation("pca", fn=pca, unsupported=NO_EIGH),
-    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH),
+    Implementation("pca", fn=pca_svd, road="svd", unsupported={**NO_EIGH, "*/vjp/*": NO_GRADIENT_AT_0}),
     Implementation(
         "segment_sum", "jax.ops.segment_sum", segment_sum,
         precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED},
@@ -460,7 +464,10 @@ IMPLEMENTATIONS = (
         "segment_mean", fn=segment_mean, conventions={"empty": NAN},
         precision={"*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": STEPWISE},
     ),
-    Implementation("focal_loss", fn=focal_loss, road="two-terms", precision={"*float16/*": STEPWISE}),
+    Implementation(
+        "focal_loss", fn=focal_loss, road="two-terms", precision={"*float16/*": STEPWISE},
+        unsupported={"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"},
+    ),
     Implementation(
         "one_vs_rest", fn=one_vs_rest, road="two-terms", conventions={"divisor": "one"},
         precision={"*float16/*": STEPWISE},

@@ -337,7 +337,9 @@ REDUCED_BY_TF = {
 # the gradient of log is g times tf.math.reciprocal, an estimate that one Newton step leaves 2.6 units in the last place
 # off (at 1 too), 3.3 with the product: the largest of two million arguments
 RECIPROCAL = Precision("A", ulps={"divide": 3.5})
-OF_A_NORM = {"bfloat16/value/*": STEPWISE, "*float16/*": Precision("B")}
+OF_A_NORM = {
+    "bfloat16/value/*": STEPWISE, "float16/value/*": Precision("C", finding=F16_SUMS), "*float16/*": Precision("B"),
+}  # fmt: skip
 NO_EIGH = {"*float16/*": "tf.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "each row is added to its segment in 16 bits"
 ADDED_IN_TURN = {
@@ -508,7 +510,14 @@ IMPLEMENTATIONS = (
         "segment_mean", "tf.math.unsorted_segment_mean", segment_mean, conventions={"empty": 0.0},
         precision=ADDED_IN_TURN,
     ),
-    Implementation("focal_loss", fn=focal_loss, road="sigmoid-and-target", precision=REDUCED_BY_TF),
+    Implementation(
+        "focal_loss", fn=focal_loss, road="sigmoid-and-target",
+        precision={
+            "float16/value/mean-large-losses": STEPWISE, **F16_REDUCED, "bfloat16/value/*": STEPWISE,
+            "*float16/*": Precision("B"),
+        },
+        unsupported={"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"},
+    ),
     Implementation(
         "one_vs_rest", fn=one_vs_rest, road="sigmoid-and-target", conventions={"divisor": "one"},
         precision={

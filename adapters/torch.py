@@ -254,6 +254,7 @@ NO_GRADIENT_AT_0 = (
     "rows without their mean have the singular value 0, and where that comes out as exactly 0 the gradient of "
     "torch.linalg.svd is NaN: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svd.html"
 )
+OVERFLOWS = {"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"}
 IN_TURN = "index_add adds each row to its segment in 16 bits, scatter_reduce adds up in float32"
 ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
@@ -420,7 +421,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "focal_loss", fn=focal_loss, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
-        unsupported={"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"},
+        unsupported=OVERFLOWS,
     ),
     Implementation(
         "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
