@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, GradparityError, Raises
+from gradparity.op import Array, Arrays, FallbackError, GradparityError, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -72,9 +72,16 @@ def forget() -> None:
 
 
 def jit(f: Fn) -> Any:
+    """Raises FallbackError where what is compiled is given numbers: jax.jit is switched off."""
     import jax
 
-    return jax.jit(f)
+    @wraps(f)
+    def traced(*args: Any) -> Any:
+        if not all(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(args)):
+            raise FallbackError("nothing was compiled: jax.jit computes step by step, see JAX_DISABLE_JIT")
+        return f(*args)
+
+    return jax.jit(traced)
 
 
 def cross_entropy(x: Any, t: Any, reduction: str) -> Any:

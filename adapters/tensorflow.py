@@ -9,7 +9,7 @@ from typing import Any
 from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, Raises
+from gradparity.op import Array, Arrays, FallbackError, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -66,10 +66,16 @@ def forget() -> None:
 
 
 def function(f: Fn) -> Any:
+    """Raises FallbackError where what is compiled is given numbers: tf.function is switched off."""
     import tensorflow as tf
 
+    def traced(*args: Any) -> Any:
+        if tf.executing_eagerly():
+            raise FallbackError("nothing was compiled: functions run eagerly, see tf.config.run_functions_eagerly")
+        return f(*args)
+
     tf.get_logger().setLevel("ERROR")  # it warns of every new shape, and new shapes are what is wanted
-    return tf.function(f, autograph=False)
+    return tf.function(traced, autograph=False)
 
 
 def cross_entropy(x: Any, t: Any, reduction: str) -> Any:

@@ -9,13 +9,17 @@ function of it that is called, never by importing an adapter.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation, axis_of_rows, redeclared
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, Raises
+from gradparity.op import Array, Arrays, FallbackError, Raises
+
+# torch.compile goes on in eager mode once it has compiled a function for so many shapes: never
+LIMITS, MANY = ("cache_size_limit", "accumulated_cache_size_limit"), 10**9
 
 
 def to_framework(a: Array) -> Any:
@@ -35,17 +39,92 @@ def to_numpy(x: Any) -> Array:
     return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
 
 
-def value(fn: Fn, arrays: Arrays) -> tuple[Array, ...]:
-    return tuple(map(to_numpy, fn(**{k: to_framework(v) for k, v in arrays.items()})))
+def plain(f: Fn) -> Fn:
+    return f
 
 
-def value_and_vjp(fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array) -> tuple[tuple[Array, ...], Arrays]:
+def value(fn: Fn, arrays: Arrays, compiled: Any = plain) -> tuple[Array, ...]:
+    return tuple(map(to_numpy, compiled(fn)(**{k: to_framework(v) for k, v in arrays.items()})))
+
+
+def value_and_vjp(
+    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array, compiled: Any = plain
+) -> tuple[tuple[Array, ...], Arrays]:
     import torch
 
     args = {k: to_framework(v).requires_grad_(k in wrt) for k, v in arrays.items()}
-    ys = fn(**args)
+    ys = compiled(fn)(**args)
     dx = torch.autograd.grad(ys[0], [args[k] for k in wrt], to_framework(g), materialize_grads=True)
     return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
+
+
+def aot(f: Fn) -> Fn:
+    return graph_of(f, "aot_eager")
+
+
+@lru_cache(COMPILED)
+def graph_of(fn: Fn, backend: str) -> Fn:
+    """fn as torch.compile makes it, a graph for each shape and none too many; where a gradient is due, AOTAutograd
+    traces it with the value. Raises FallbackError unless one graph ran, and its gradient is a graph too."""
+    import torch
+    import torch._dynamo
+
+    ran: list[Any] = []
+
+    def proving(graph: Any, inputs: Any) -> Fn:
+        run = torch._dynamo.lookup_backend(backend)(graph, inputs)
+        return lambda *args: (ran.append(run), run(*args))[1]
+
+    compiled = torch.compile(lambda arrays: fn(**arrays), backend=proving, fullgraph=True, dynamic=False)
+
+    def call(**arrays: Any) -> Any:
+        ran.clear()
+        with torch._dynamo.config.patch(dict.fromkeys(LIMITS, MANY)):
+            ys = compiled(arrays)
+        if len(ran) != 1:
+            raise FallbackError(f"{len(ran)} compiled graphs ran where one was due: torch.compile fell back to eager")
+        if ys[0].requires_grad and "CompiledFunction" not in type(ys[0].grad_fn).__name__:
+            raise FallbackError(f"the gradient is that of {type(ys[0].grad_fn).__name__}, which is not compiled")
+        return ys
+
+    return call
+
+
+def value_by_row(fn: Fn, arrays: Arrays) -> tuple[Array, ...]:
+    import torch
+
+    axis = axis_of_rows(fn)
+    run = torch.func.vmap(lambda args: row_of(fn, axis)(**args), axis, axis)
+    return tuple(map(to_numpy, run({k: to_framework(v) for k, v in arrays.items()})))
+
+
+def value_and_vjp_by_row(
+    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array
+) -> tuple[tuple[Array, ...], Arrays]:  # fmt: skip
+    import torch
+
+    axis = axis_of_rows(fn)
+
+    def run(args: Any, g: Any) -> Any:
+        def first(inputs: Any) -> Any:
+            y, *rest = row_of(fn, axis)(**args | inputs)
+            return y, tuple(rest)
+
+        y, pull, rest = torch.func.vjp(first, {k: args[k] for k in wrt}, has_aux=True)
+        return (y, *rest), pull(g)[0]
+
+    args = {k: to_framework(v) for k, v in arrays.items()}
+    ys, dx = torch.func.vmap(run, axis, axis)(args, to_framework(g))
+    return tuple(map(to_numpy, ys)), {k: to_numpy(v) for k, v in dx.items()}
+
+
+def row_of(fn: Fn, axis: int) -> Fn:
+    """fn of one row, which it is given as a batch of one."""
+
+    def row(**arrays: Any) -> Any:
+        return tuple(y.squeeze(axis) for y in fn(**{k: v.unsqueeze(axis) for k, v in arrays.items()}))
+
+    return row
 
 
 def binary_cross_entropy_with_logits(x: Any, t: Any, pos_weight: float | None, reduction: str) -> Any:
@@ -264,14 +343,30 @@ INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
 
-REFUSED = Raises("RuntimeError")
+REFUSED, UNTRACED = Raises("RuntimeError"), Raises("TorchRuntimeError")
 NLL_EDGES = {
-    "bad_label": {"*/label-minus-100": "ignored", "*": Raises("IndexError")},
-    "label_dtype": {"*/label-uint8": "accepted", "*": REFUSED},
-    "label_shape": {"*/labels-too-few": Raises("ValueError"), "*": REFUSED},
-}
+    "bad_label": {"*/label-minus-100": "ignored", "vmap-grad/*": REFUSED, "*": Raises("IndexError")},
+    "label_dtype": {
+        "compile-aot/*/label-int32": REFUSED, "compile*": UNTRACED, "vmap-grad/*/label-int32": "accepted",
+        "vmap-grad/*": REFUSED, "*/label-uint8": "accepted", "*": REFUSED,
+    },
+    "label_shape": {
+        "compile*": UNTRACED, "vmap-grad/*/labels-2d": Raises("AssertionError"),
+        "*/labels-too-few": Raises("ValueError"), "*": REFUSED,
+    },
+}  # fmt: skip
 GATHER_EDGES = {
-    "bad_label": REFUSED, "label_dtype": {"*/label-int32": "accepted", "*": REFUSED}, "label_shape": REFUSED,
+    "bad_label": REFUSED, "label_dtype": {"*/label-int32": "accepted", "compile*": UNTRACED, "*": REFUSED},
+    "label_shape": {"compile*": UNTRACED, "vmap-grad/*/labels-too-few": Raises("ValueError"), "*": REFUSED},
+}  # fmt: skip
+# gather takes an index that is shorter than the tensor: a known failure of the value
+SHORT_EDGES = GATHER_EDGES | {
+    "label_shape": {"vmap-grad/*/labels-too-few": Raises("ValueError"), "compile*/labels-2d": UNTRACED, "*": REFUSED},
+}  # fmt: skip
+MARGIN_EDGES = {
+    "bad_label": REFUSED,
+    "label_dtype": {"compile*/label-int32": "accepted", "compile*": UNTRACED, "*": REFUSED},
+    "label_shape": {"compile*": UNTRACED, "*": REFUSED},
 }  # fmt: skip
 
 FUNCTIONS = (
@@ -359,7 +454,7 @@ FUNCTIONS = (
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
         conventions={**OF_PROBABILITIES, "every_log": False},
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
-        edges=GATHER_EDGES,
+        edges=SHORT_EDGES,
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0},
@@ -369,7 +464,7 @@ FUNCTIONS = (
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},
         road="from-the-margin", conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "classes"},
         unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
-        edges={"bad_label": REFUSED, "label_dtype": REFUSED, "label_shape": REFUSED},
+        edges=MARGIN_EDGES,
     ),
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge,
@@ -472,6 +567,22 @@ def as_class(op: str, api: str, made_with: tuple[str, ...]) -> Implementation:
 
 IMPLEMENTATIONS = (*FUNCTIONS, *(as_class(*words) for words in CLASSES))
 
+# What a mode does otherwise. The classes call the functions: the graphs would be the same.
+IN_A_GRAPH = redeclared(FUNCTIONS, {
+    # the decomposition, which takes the gradient of clamp
+    "multiclass_hinge/torch.nn.functional.multi_margin_loss": {"conventions": {"kink": 1.0}},
+})  # fmt: skip
+NO_RULE = "torch.func.vmap has no rule for it, and of no rows it cannot do without"
+OF_A_SUM = {"road": "log-of-a-sum"}  # where torch.func has a formula of its own
+BY_ROW = redeclared(FUNCTIONS, {
+    "binary_cross_entropy_with_logits/*": OF_A_SUM,
+    "focal_loss/*": OF_A_SUM,
+    "margin_ranking/*": {"unsupported": {"*/value/zero-rows": NO_RULE}},
+    "multilabel_margin/torch.nn.functional.multilabel_margin_loss": {"unsupported": {"*/zero-rows": NO_RULE}},
+    "one_vs_rest/*": {"unsupported": {"*/vjp/*": "torch.func.vmap refuses its gradient, which asks for a value"}},
+    "ragged_centroid/*": {"unsupported": {"*": "torch.func.vmap has no torch.unique: its shape depends on values"}},
+})  # fmt: skip
+
 VALUE = "y = call({args})"
 VJP = "{wrt}.requires_grad_(); y = call({args}); (dx,) = torch.autograd.grad(y, [{wrt}], g)"
 SHOW = {
@@ -481,20 +592,31 @@ SHOW = {
     "value": VALUE, "vjp": VJP,
 }  # fmt: skip
 
+IMPORT_BY_ROW = """import torch
+
+def by_row(f):  # f of each row as a batch of one
+    one = lambda *row: torch.utils._pytree.tree_map(lambda y: y[0], f(*(a[None] for a in row)))
+    return torch.func.vmap(one)
+"""
+SHOW_BY_ROW = SHOW | {"import": IMPORT_BY_ROW, "compile": "by_row({})"}
+
 PROCESS = ONE_THREAD
+KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
+BASELINE = recorded(__file__)
 
 ADAPTERS = (
     Adapter(
-        "torch",
-        "eager",
-        "torch",
-        IMPLEMENTATIONS,
-        value,
-        value_and_vjp,
-        show=SHOW,
-        process=PROCESS,
-        default=True,
-        known_failures=str(Path(__file__).with_suffix(".toml")),
-        baseline=recorded(__file__),
+        "torch", "eager", "torch", IMPLEMENTATIONS, value, value_and_vjp,
+        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
-)
+    Adapter(
+        "torch", "compile-aot", "torch", IN_A_GRAPH, partial(value, compiled=aot),
+        partial(value_and_vjp, compiled=aot),
+        show=SHOW | {"compile": 'torch.compile({}, backend="aot_eager", fullgraph=True, dynamic=False)'},
+        process=PROCESS, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+    ),
+    Adapter(
+        "torch", "vmap-grad", "torch", BY_ROW, value_by_row, value_and_vjp_by_row,
+        show=SHOW_BY_ROW, process=PROCESS, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+    ),
+)  # fmt: skip

@@ -3,10 +3,11 @@
     python benchmarks/misrounded.py                      # 20 seeds of all that is installed; minutes, mostly JAX
     python benchmarks/misrounded.py --framework torch --seeds 50
     python benchmarks/misrounded.py --op softmax         # what is recorded of other operations stays as it is
+    python benchmarks/misrounded.py --framework torch --mode compile-aot   # and that of other modes
 
 For each row called <check>.misrounded: the largest share of all seeds and 5 standard deviations (see
 gradparity.misrounded.allowed), of the version that is installed. A framework's file is written as a whole, unless
-operations are named. Somebody else's adapter has one if it says baseline=recorded(__file__).
+operations or modes are named. Somebody else's adapter has one if it says baseline=recorded(__file__).
 Exit code 0; 2 for a wrong option, or if a row gave nothing to count.
 """
 
@@ -50,17 +51,23 @@ def several(adapters: Sequence[Adapter], selection: Selection, seeds: int) -> Sa
     return found
 
 
-def write(adapters: Sequence[Adapter], found: Samples, ops: Sequence[str] = ()) -> None:
-    """The record of these adapters, which are those of one framework; of these operations, or of all."""
+def write(adapters: Sequence[Adapter], found: Samples, selection: Selection) -> None:
+    """The record of these adapters, which are those of one framework: of what is selected, and else as it was."""
     shares = {name: rounded_up(allowed(samples)) for name, samples in found.items()}
     if full := [name for name, share in shares.items() if share >= 1]:
         raise GradparityError(f"{full[0]}: all of its results may be misrounded, which says nothing")
     for baseline in {a.baseline.path: a.baseline for a in adapters if a.baseline}.values():
         here = {"version": adapters[0].release, "processor": processor()}
-        if ops and baseline.elsewhere(adapters[0].release):
+        others = {row: share for row, share in baseline.shares.items() if not concerned(selection, row)}
+        if others and baseline.elsewhere(adapters[0].release):
             raise GradparityError(f"{baseline.elsewhere(adapters[0].release)}: record all of it")
-        others = {row: share for row, share in baseline.shares.items() if ops and row.partition("/")[0] not in ops}
         replace(baseline, **here, shares=others | shares).write()
+
+
+def concerned(selection: Selection, row: str) -> bool:
+    """Whether a row is of the operations and modes that are selected."""
+    op, _, mode, *_ = row.split("/")
+    return selection.takes("op", op) and selection.takes("mode", mode)
 
 
 def rounded_up(share: float) -> float:
@@ -72,17 +79,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--framework", action="append", default=[], help=plugin.NAMES["framework"])
+    parser.add_argument("--mode", action="append", default=[], help=plugin.NAMES["mode"])
     parser.add_argument("--op", action="append", default=[], help=plugin.NAMES["op"])
     args = parser.parse_args()
     if args.seeds < 2:
         parser.error("--seeds is at least 2: one says nothing of how much they vary")
     try:
-        selection = Selection(framework=plugin.split(args.framework), op=plugin.split(args.op), select=ROWS)
+        names = {name: plugin.split(getattr(args, name)) for name in ("framework", "mode", "op")}
+        selection = Selection(**names, select=ROWS)
         adapters = dict.fromkeys(item.adapter for item in catalogue.items(selection) if item.adapter.baseline)
         for framework in dict.fromkeys(adapter.framework for adapter in adapters):
             own = [adapter for adapter in adapters if adapter.framework == framework]
             os.environ.update({k: v for adapter in own for k, v in adapter.variables.items()})
-            write(own, several(own, selection, args.seeds), selection.op)
+            write(own, several(own, selection, args.seeds), selection)
     except GradparityError as error:
         print(f"misrounded.py: {error}", file=sys.stderr)
         return 2

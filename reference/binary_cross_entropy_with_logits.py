@@ -103,11 +103,36 @@ def vjp_of_two_terms(
     return {"x": dx, "t": g * down - g * (up if pos_weight is None else pos_weight * up)}
 
 
+def log_of_a_sum(x: Array, t: Array, pos_weight: float | None = None, reduction: str = "none") -> Array:
+    """(1 - t) x + (1 + (P - 1) t) (m + log(exp(-m) + exp(-x - m))), m = max(-x, 0): loses u where t = 1 and x >> 0, NaN
+    where x is -inf."""
+    m = np.maximum(-x, 0)
+    log = np.log(np.exp(-m) + np.exp(-x - m))
+    if pos_weight is None:
+        return reduced((1 - t) * x + m + log, reduction)
+    return reduced((1 - t) * x + (1 + (pos_weight - 1) * t) * (m + log), reduction)
+
+
+def log_of_a_sum_vjp(
+    g: Array, y: Array, x: Array, t: Array, pos_weight: float | None = None, reduction: str = "none"
+) -> Arrays:
+    """Term by term, that of m too, which is 0 but for rounding: (1 - t) - (1 + (P - 1) t) exp(-x - m) / sum for x; for
+    t -x + (P - 1) (m + log sum)."""
+    g, m = spread_back(g, reduction, len(x)), np.maximum(-x, 0)
+    a, b = np.exp(-m), np.exp(-x - m)
+    w = g if pos_weight is None else g * (1 + (pos_weight - 1) * t)
+    s = w / (a + b)
+    dx = g * (1 - t) - s * b - np.where(x > 0, 0, w - s * a - s * b)
+    dt = g * -x if pos_weight is None else g * -x + g * (m + np.log(a + b)) * (pos_weight - 1)
+    return {"x": dx, "t": dt}
+
+
 ROADS = {
     "one-minus-target": Road(one_minus_target, one_minus_target_vjp),
     "sigmoid-minus-target": Road(one_minus_target, sigmoid_minus_target),
     "sigmoid-and-target": Road(vjp=sigmoid_and_target),
     "two-terms": Road(two_terms, vjp_of_two_terms),
+    "log-of-a-sum": Road(log_of_a_sum, log_of_a_sum_vjp),
 }
 
 

@@ -115,7 +115,7 @@ def vjp_in_log_space(
 
 
 ROADS = {
-    **roads_of(by, vjp_by, "sigmoid-minus-target", "sigmoid-and-target", "two-terms"),
+    **roads_of(by, vjp_by, "sigmoid-minus-target", "sigmoid-and-target", "two-terms", "log-of-a-sum"),
     "in-log-space": Road(in_log_space, vjp_in_log_space),
 }
 

@@ -19,7 +19,19 @@ import psutil
 from gradparity.arithmetic import Precision
 from gradparity.environment import cache_folder
 from gradparity.misrounded import Baseline
-from gradparity.op import COMPARED, Array, Arrays, Case, Convention, GradparityError, Op, Raises, nearest, outputs
+from gradparity.op import (
+    COMPARED,
+    Array,
+    Arrays,
+    Case,
+    Convention,
+    GradparityError,
+    Op,
+    Raises,
+    UnsupportedError,
+    nearest,
+    outputs,
+)
 
 Fn = Callable[..., Any]
 T = TypeVar("T")
@@ -117,6 +129,24 @@ def first_match(table: Mapping[str, T], name: str, default: T) -> T:
     return next((value for glob, value in table.items() if fnmatchcase(name, glob)), default)
 
 
+def redeclared(
+    implementations: Iterable[Implementation], changes: Mapping[str, Mapping[str, Any]]
+) -> tuple[Implementation, ...]:
+    """As a mode has them that does some things otherwise: "op/api" glob -> {field: its value; where that is a table,
+    what stands before its own}."""
+
+    def changed(i: Implementation) -> Implementation:
+        new = first_match(changes, f"{i.op}/{i.api}", {})
+        if not new:
+            return i
+        return replace(i, **{k: {**v, **getattr(i, k), **v} if isinstance(v, dict) else v for k, v in new.items()})
+
+    own = tuple(implementations)
+    if unused := [glob for glob in changes if not any(fnmatchcase(f"{i.op}/{i.api}", glob) for i in own)]:
+        raise GradparityError(f"nothing is called {unused[0]!r}, of which a mode declares something: op/api")
+    return tuple(map(changed, own))
+
+
 @dataclass(frozen=True, eq=False)
 class Adapter:
     """A framework in one mode on one device.
@@ -193,10 +223,11 @@ class Adapter:
         """Whether it is one of its own, not a function that somebody gave."""
         return (implementation.op, implementation.api) in [(i.op, i.api) for i in self.implementations]
 
-    def call(self, implementation: Implementation, params: Mapping[str, Any]) -> Call:
-        """The implementation as a function of our argument names, its parameters bound."""
+    def call(self, implementation: Implementation, params: Mapping[str, Any], axis: int | None = None) -> Call:
+        """The implementation as a function of our argument names, its parameters bound. axis: along which rows of its
+        arrays and of its outputs belong together, apart from the others; None where there is none"""
         fn = implementation.fn or resolve(implementation.api, {self.alias: self.module})
-        return Call(fn, implementation.renames, params, implementation.made_with)
+        return Call(fn, implementation.renames, params, implementation.made_with, axis)
 
 
 class Call:
@@ -204,10 +235,11 @@ class Call:
     one serves every equal one, of which each check makes its own."""
 
     def __init__(
-        self, fn: Fn, renames: Mapping[str, str], params: Mapping[str, Any], made_with: tuple[str, ...] | None = None
-    ) -> None:
-        self.fn, self.renames, self.params, self.made_with = fn, renames, params, made_with
-        self.key = (id(fn), repr(sorted(renames.items())), repr(sorted(params.items())), made_with)
+        self, fn: Fn, renames: Mapping[str, str], params: Mapping[str, Any], made_with: tuple[str, ...] | None = None,
+        axis: int | None = None,
+    ) -> None:  # fmt: skip
+        self.fn, self.renames, self.params, self.made_with, self.axis = fn, renames, params, made_with, axis
+        self.key = (id(fn), repr(sorted(renames.items())), repr(sorted(params.items())), made_with, axis)
 
     def __call__(self, **arrays: Any) -> tuple[Any, ...]:
         given = {**arrays, **self.params}
@@ -225,6 +257,14 @@ class Call:
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+
+def axis_of_rows(fn: Fn) -> int:
+    """Along which fn can be mapped over its rows. Raises UnsupportedError if it has none."""
+    axis: int | None = getattr(fn, "axis", None)
+    if axis is None:
+        raise UnsupportedError("it has no rows that are independent of one another, over which it could be mapped")
+    return axis
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from gradparity.op import (
     Array,
     Arrays,
     Case,
+    FallbackError,
     Format,
     GradparityError,
     Invariant,
@@ -36,6 +37,7 @@ from gradparity.op import (
     Raises,
     Result,
     Road,
+    UnsupportedError,
     is_float,
     join,
     named,
@@ -209,7 +211,7 @@ class Run:
                 warnings.simplefilter("ignore")  # a warning is no verdict
                 got = self.computed(group)
         except Exception as exception:  # whatever a framework raises is a result
-            if len(group.cases) == 1:
+            if len(group.cases) == 1 or isinstance(exception, FallbackError | UnsupportedError):
                 yield from self.raised(group, exception)
                 return
             for case in group.cases:  # which of them was it?
@@ -232,10 +234,10 @@ class Run:
     def computed(self, group: Group) -> dict[str, Array]:
         """What the framework computes, by the name of the check."""
         if self.direction == "value":
-            got = value_of(self.adapter, self.implementation, group.laid_out(), group.params)
+            got = value_of(self.op, self.adapter, self.implementation, group.laid_out(), group.params)
             return dict(zip(self.op.checks("value"), got, strict=False))
-        dx = vjp_of(self.adapter, self.implementation, self.op.wrt, self.cotangents(group), group.laid_out(),
-                    group.params)  # fmt: skip
+        g, arrays = self.cotangents(group), group.laid_out()
+        dx = vjp_of(self.op, self.adapter, self.implementation, g, arrays, group.params)
         return {join("vjp", k): v for k, v in dx.items()}
 
     def cotangents(self, group: Group) -> Array:
@@ -250,15 +252,19 @@ class Run:
         return replace(row, message=self.message(row, row.message)) if row.message else row
 
     def raised(self, group: Group, exception: Exception) -> Iterator[Result]:
-        kind = type(exception).__name__
-        words = "raised " + " ".join(f"{kind}: {exception}".split())[:400]
         for k, case in enumerate(group.cases):
             for name in self.checks + self.counted(self.checks, case, group.cotangent):
-                yield self.row_of(group, name, k, **self.verdict_of(kind, words, case))
+                yield self.row_of(group, name, k, **self.verdict_of(exception, case))
 
-    def verdict_of(self, kind: str, words: str, case: Case) -> dict[str, Any]:
+    def verdict_of(self, exception: Exception, case: Case) -> dict[str, Any]:
         """What there is to say of an exception: as declared, or not what is declared for an edge, or no result."""
+        if isinstance(exception, UnsupportedError):
+            return {"status": "unsupported", "reason": str(exception)}
+        kind = type(exception).__name__
+        words = "raised " + " ".join(f"{kind}: {exception}".split())[:400]
         seen = {"exception": kind} | ({"got": kind, "want": self.raises} if self.raises else {})
+        if isinstance(exception, FallbackError):
+            return seen | {"status": "error", "reason": "fallback", "message": words}
         if kind == self.raises:
             return seen | {"status": "pass", "error": 0.0, "ulp": 0.0}
         if case.edge:
@@ -550,31 +556,30 @@ def first_row(group: Group) -> Group:
 
 
 def value_of(
-    adapter: Adapter, implementation: Implementation, arrays: Arrays, params: Mapping[str, Any]
+    op: Op, adapter: Adapter, implementation: Implementation, arrays: Arrays, params: Mapping[str, Any]
 ) -> tuple[Array, ...]:
-    return adapter.value(adapter.call(implementation, params), arrays)
+    return adapter.value(adapter.call(implementation, params, op.batch_axis(params)), arrays)
 
 
 def vjp_of(
-    adapter: Adapter, implementation: Implementation, wrt: tuple[str, ...], g: Array, arrays: Arrays,
-    params: Mapping[str, Any],
-) -> Arrays:  # fmt: skip
+    op: Op, adapter: Adapter, implementation: Implementation, g: Array, arrays: Arrays, params: Mapping[str, Any]
+) -> Arrays:
     """The framework's gradient, or the one that is written beside the implementation."""
-    call = adapter.call(implementation, params)
+    call = adapter.call(implementation, params, op.batch_axis(params))
     if implementation.vjp is None:
-        return adapter.value_and_vjp(call, arrays, wrt, g)[1]
-    rule = Rule(call, implementation.vjp, wrt)
-    return dict(zip(wrt, adapter.value(rule, arrays | {"g": g}), strict=True))
+        return adapter.value_and_vjp(call, arrays, op.wrt, g)[1]
+    rule = Rule(call, implementation.vjp, op.wrt)
+    return dict(zip(op.wrt, adapter.value(rule, arrays | {"g": g}), strict=True))
 
 
 def framework_subject(op: Op, implementation: Implementation, adapter: Adapter, dtype: str) -> Subject:
     """A framework's function as the f of a residual."""
 
     def value(arguments: Arrays) -> list[Any]:
-        return [in_wide(dtype, y) for y in value_of(adapter, implementation, *parted(arguments))]
+        return [in_wide(dtype, y) for y in value_of(op, adapter, implementation, *parted(arguments))]
 
     def vjp(g: Array, arguments: Arrays) -> Arrays:
-        dx = vjp_of(adapter, implementation, op.wrt, g, *parted(arguments))
+        dx = vjp_of(op, adapter, implementation, g, *parted(arguments))
         return {k: in_wide(dtype, v) for k, v in dx.items()}
 
     return Subject(dtype, value, vjp)

@@ -51,11 +51,11 @@ class Api:
         arrays, params = group.laid_out(), group.params
         try:
             with np.errstate(all="ignore"):
-                y = value_of(self.adapter, self.implementation, arrays, params)[0]
+                y = value_of(op, self.adapter, self.implementation, arrays, params)[0]
                 if self.implementation.why_unsupported(row.dtype, "vjp", row.case):
                     return listed(y)
                 g = np.ones(np.shape(y), np.asarray(y).dtype)
-                dx = vjp_of(self.adapter, self.implementation, op.wrt, g, arrays, params)
+                dx = vjp_of(op, self.adapter, self.implementation, g, arrays, params)
         except Exception as exception:  # that it raises may be the difference
             return f"raises {type(exception).__name__}"
         return "".join((listed(y), *(f", gradient for {name} {listed(a)}" for name, a in dx.items())))

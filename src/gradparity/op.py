@@ -18,6 +18,14 @@ class GradparityError(Exception):
     """What stops a check because it cannot be judged. The message is one line and says what would be right."""
 
 
+class FallbackError(GradparityError):
+    """A mode that compiles computed without what it compiled. Raised by an adapter: an error, whatever came out."""
+
+
+class UnsupportedError(GradparityError):
+    """There is nothing to check in this mode, here or in this version, and why. Raised by an adapter."""
+
+
 @dataclass(frozen=True)
 class Format:
     """A binary floating-point format: `bits` of precision (hidden bit included), exponents of its normal numbers."""
