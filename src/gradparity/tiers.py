@@ -33,16 +33,19 @@ class Tier:
         return tuple(c for c in every if c.name in covering(op)) if self.takes("covering", mode) else every
 
 
-# inductor compiles a new shape for seconds, and is where nothing is taken that needs not be.
-INDUCTOR = "compile"
+# PyTorch traces a new shape for a quarter of a second, and inductor compiles it for seconds.
+TRACED, INDUCTOR = "compile*", "compile"
 
 TIERS: Mapping[str, Tier] = {
     "quick": Tier(
         "eager and compiled as a whole, float32 and bfloat16, a few cases of each kind: a minute or two",
         ("float32", "bfloat16"), ("eager", "jit", "function"), ("*",),
     ),
-    "default": Tier("everything but torch.compile by inductor", mode=("[!c]*", "compile?*"), covering=(INDUCTOR,)),
-    "full": Tier("everything, of which a few cases of each kind by inductor", covering=(INDUCTOR,)),
+    "default": Tier(
+        "everything but inductor, of torch.compile a few cases of each kind",
+        mode=("[!c]*", "compile?*"), covering=(TRACED,),
+    ),
+    "full": Tier("everything, by inductor a few cases of each kind", covering=(INDUCTOR,)),
     "every": Tier("every case in every mode: hours where inductor compiles"),
 }  # fmt: skip
 
