@@ -128,7 +128,7 @@ def layered_cross_entropy_vjp(g: Any, y: Any, x: Any, q: Any, t: Any, reduction:
     return {"x": s * (dp - (s * dp).sum(axis=1, keepdims=True)), "q": dp}
 
 
-def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
@@ -139,10 +139,12 @@ def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
             centroids[b, members] = c
             r = np.linalg.norm(x[b, members] - c, axis=1)
             losses[b] += np.mean(np.maximum(r - x.dtype.type(delta), 0) ** 2)
+        if over_classes == "mean":
+            losses[b] /= len(np.unique(t[b]))
     return losses if reduction == "none" else losses.mean(), centroids
 
 
-def ragged_centroid_loop_vjp(g: Any, y: Any, x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_loop_vjp(g: Any, y: Any, x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     dx = np.zeros_like(x)
@@ -153,11 +155,12 @@ def ragged_centroid_loop_vjp(g: Any, y: Any, x: Any, t: Any, delta: float, reduc
             r = np.linalg.norm(d, axis=1, keepdims=True)
             w = np.maximum(r - x.dtype.type(delta), 0) / np.where(r > 0, r, 1) * d
             scale = g[b] if reduction == "none" else g / x.dtype.type(len(x))
+            scale = scale / x.dtype.type(len(np.unique(t[b]))) if over_classes == "mean" else scale
             dx[b, members] = scale * 2 / x.dtype.type(members.sum()) * (w - w.mean(axis=0))
     return {"x": dx}
 
 
-def ragged_centroid_sorted(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     def means(sorted_rows: Any, ends: Any) -> Any:
@@ -175,11 +178,12 @@ def ragged_centroid_sorted(x: Any, t: Any, delta: float, reduction: str) -> Any:
         c = means(x[b][order], ends)[own]
         centroids[b][order] = c
         h = np.maximum(np.linalg.norm(x[b][order] - c, axis=1) - x.dtype.type(delta), 0)
-        losses[b] = means(h**2, ends).sum()
+        of_class = means(h**2, ends)
+        losses[b] = of_class.sum() if over_classes == "sum" else of_class.sum() / x.dtype.type(len(ends))
     return losses if reduction == "none" else losses.mean(), centroids
 
 
-def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
@@ -189,7 +193,8 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any
         c = one_hot @ ((one_hot.T @ x[b]) / counts[:, None])
         centroids[b] = c
         h = np.maximum(np.linalg.norm(x[b] - c, axis=1) - x.dtype.type(delta), 0)
-        losses[b] = ((one_hot.T @ h**2) / counts).sum()
+        of_class = (one_hot.T @ h**2) / counts
+        losses[b] = of_class.sum() if over_classes == "sum" else of_class.sum() / x.dtype.type(len(counts))
     return losses if reduction == "none" else losses.mean(), centroids
 
 

@@ -545,6 +545,7 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),
     ("ragged_centroid", "translation"): ("coarse", instead(centroid_loss(centre=lambda p: 0 * p.mean(axis=0)))),
     ("ragged_centroid", "centroids-balance"): ("random", instead(centroid_loss(centre=median))),
+    ("ragged_centroid", "mean-of-classes"): ("class-mean-random", instead(centroid_loss(mean=np.sum))),
     ("ragged_centroid", "mean-of-items"): ("random-mean", instead(centroid_loss(items=np.sum))),
     ("ragged_centroid", "gradient-balances"): ("random", instead(centroid_vjp(recentred=False))),
     ("ragged_centroid", "homogeneous"): ("coarse-delta-0", instead(centroid_vjp(factor=lambda n: 1 / n))),

@@ -930,7 +930,7 @@ def length(d: Array) -> Any:
     return np.sqrt(sum(v * v for v in d))
 
 
-def double_loop(x: Array, t: Array, delta: Any) -> tuple[Array, Array, Array]:
+def double_loop(x: Array, t: Array, delta: Any, over_classes: str) -> tuple[Array, Array, Array]:
     """Losses [B], centroids [B, N, d] and d(sum of losses)/dx, word for word from the definition."""
     loss, centroids, dx = np.zeros(len(x), x.dtype), np.zeros_like(x), np.zeros_like(x)
     for b, own in members(t):
@@ -944,6 +944,10 @@ def double_loop(x: Array, t: Array, delta: Any) -> tuple[Array, Array, Array]:
             pulls.append(h * (x[b, i] - c) / r if r > 0 else 0 * c)
         for i, pull in zip(own, pulls, strict=True):
             dx[b, i] = 2 * (pull - sum(pulls) / len(own)) / len(own)
+    if over_classes == "mean":
+        for b, labels in enumerate(t.tolist()):
+            loss[b] /= len(set(labels))
+            dx[b] /= len(set(labels))
     return loss, centroids, dx
 
 
@@ -960,7 +964,8 @@ def bounds_of(case: Case, g: Array) -> tuple[Tracked, Tracked, Tracked]:
 def test_the_ragged_loss_is_the_double_loop(case: Case, kind: Any) -> None:
     """float64 within the bound: the loop is one more implementation. Long double far within it."""
     arrays = drawn(CENTROID, case)
-    loss, centroids, dx = double_loop(arrays["x"].astype(kind), arrays["t"], kind(case.params["delta"]))
+    delta, over_classes = kind(case.params["delta"]), case.params["over_classes"]
+    loss, centroids, dx = double_loop(arrays["x"].astype(kind), arrays["t"], delta, over_classes)
     mean = case.params["reduction"] == "mean"
     items = len(loss)
     with np.errstate(invalid="ignore"):
@@ -975,7 +980,8 @@ def test_the_ragged_loss_is_the_double_loop(case: Case, kind: Any) -> None:
 
 
 def test_the_ragged_cases_hold_every_kind_of_class() -> None:
-    """Single members, missing classes, coincident points, delta = 0 and > 0, points within delta, both reductions."""
+    """Single members, missing classes, coincident points, delta = 0 and > 0, points within delta, both reductions, of
+    items and of classes."""
     arrays = [drawn(CENTROID, case) for case in RAGGED]
     sizes = [len(own) for a in arrays for _, own in members(a["t"])]
     assert {1, 2} <= set(sizes)
@@ -983,6 +989,7 @@ def test_the_ragged_cases_hold_every_kind_of_class() -> None:
     assert any("coincident" in case.name for case in RAGGED)
     assert {case.params["delta"] > 0 for case in RAGGED} == {True, False}
     assert {case.params["reduction"] for case in RAGGED} == {"none", "mean"}
+    assert {case.params["over_classes"] for case in RAGGED} == {"sum", "mean"}
     losses = [value(CENTROID, a, case.params) for a, case in zip(arrays, RAGGED, strict=True)]
     assert any(y.size and (y == 0).all() for y in losses)
     assert any((y > 0).any() for y in losses)

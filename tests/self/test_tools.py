@@ -197,7 +197,7 @@ INPUTS = {
     "log_sigmoid": "2d86c9faa4044436 5db45c2fa0cd57c5 4d843b83dc8dff8a 0497341191f4eaf7",
     "hinge": "d3af4baac3e68dc0 24a89a256f6ae522 50020661295ee2cd e0395fb93d3458af",
     "squared_hinge": "8a650c3052cadbc2 8b0fed8a19102079 38c88bbf3458103d 9654d930a6105d3e",
-    "ragged_centroid": "9c5fb3b4340fdcc4 6d06d58d7ddd0973 f3d254e5683f37fe 24b7b52079f54e3b",
+    "ragged_centroid": "8aa938f3d931bb2c 312e4d0d69295411 1557946a7f25803a 3086c029f21ce666",
     "binary_cross_entropy_with_logits": "fc76073fa01549ca b6df42a6676b9647 25e3a8191142b7ce a96e69a50207742c",
     "negative_log_likelihood": "aae26b14d842e049 d9ffa195d4675d87 5ec455f631983453 d15e40253aa8eb6c",
     "layered_cross_entropy": "c143ddea3f8506f8 43d8d886e6535dd8 a9bda5664b2dc8c4 bb916e832edd0e8d",

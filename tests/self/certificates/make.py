@@ -344,7 +344,9 @@ def each(f: Callable[[Dual], Any], x: Array) -> Array:
     return y
 
 
-def ragged_centroid(x: Array, t: Array, delta: float, reduction: str) -> tuple[Array, Array]:
+def ragged_centroid(
+    x: Array, t: Array, delta: float, over_classes: str, reduction: str
+) -> tuple[Array, Array]:  # fmt: skip
     """x - c is taken over its common denominator, exactly where the precision holds all of it: members that sit on
     their centroid are known to. There r = 0 <= delta and the squared excess is 0 with its derivative."""
     losses, centroids = np.full(len(x), dual(0)), np.empty(x.shape, object)
@@ -354,7 +356,7 @@ def ragged_centroid(x: Array, t: Array, delta: float, reduction: str) -> tuple[A
         centroids[b, own] = total / n
         for away in n * x[b, own] - total:
             h = positive(np.sqrt((away * away).sum()) / n - delta)
-            losses[b] += h * h / n
+            losses[b] += h * h / (n if over_classes == "sum" else n * len(set(t[b].tolist())))
     return reduced(losses, reduction), centroids
 
 
@@ -795,8 +797,8 @@ def at_distance_5(scale: float) -> Any:
                          "t": np.array([[3, 3]])}  # fmt: skip
 
 
-def ragged(name: str, make: Any, delta: float = 0.5, reduction: str = "none") -> Case:
-    return Case(name, make, {"delta": delta, "reduction": reduction})
+def ragged(name: str, make: Any, delta: float = 0.5, reduction: str = "none", over_classes: str = "sum") -> Case:
+    return Case(name, make, {"delta": delta, "over_classes": over_classes, "reduction": reduction})
 
 
 RAGGED = (
@@ -814,6 +816,8 @@ RAGGED = (
     *(ragged(f"distance-{5 * s:g}-delta-{delta:g}", at_distance_5(s), delta) for s in (1.0, 0.25)
       for delta in (0, 1, 1.25, 5, 100)),
     *(ragged(f"within-delta-{k}", points(1, 5, 2, k), 100.0) for k in (1, 2)),
+    *(ragged(f"class-mean-{how}-delta-{delta:g}-k{k}", points(3, 6, 2, k), delta, how, "mean")
+      for how in ("none", "mean") for delta in (0, 0.5) for k in (1, 2, 4, 10)),
 )  # fmt: skip
 
 
