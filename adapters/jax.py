@@ -86,6 +86,15 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(x, axis=1), t[:, None], axis=1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -448,6 +457,9 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}, edges=EDGES
+    ),
+    Implementation(
+        "spatial_cross_entropy", fn=spatial_cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}
     ),
     Implementation(
         "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},

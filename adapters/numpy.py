@@ -80,6 +80,24 @@ def cross_entropy_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str)
     return {"x": dx * scale}
 
 
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    shifted = x - x.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - np.take_along_axis(shifted, t[:, None], 1)[:, 0]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(losses.size)}[reduction]
+
+
+def spatial_cross_entropy_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.exp(x - x.max(axis=1, keepdims=True))
+    dx /= dx.sum(axis=1, keepdims=True)
+    np.put_along_axis(dx, t[:, None], np.take_along_axis(dx, t[:, None], 1) - 1, 1)
+    scale = g[:, None] if reduction == "none" else g if reduction == "sum" else g / x.dtype.type(t.size)
+    return {"x": dx * scale}
+
+
 def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     import numpy as np
 
@@ -550,6 +568,13 @@ IMPLEMENTATIONS = (
         precision=IN_THE_DTYPE,
         unsupported=NO_BOUND,
         edges=TAKES_A_COLUMN,
+    ),
+    Implementation(
+        "spatial_cross_entropy",
+        fn=spatial_cross_entropy,
+        vjp=spatial_cross_entropy_vjp,
+        precision=IN_THE_DTYPE,
+        unsupported=NO_BOUND,
     ),
     Implementation(
         "ragged_centroid",

@@ -31,6 +31,14 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](optax.softmax_cross_entropy_with_integer_labels(x, t))
 
 
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.softmax_cross_entropy_with_integer_labels(x, t, axis=1))
+
+
 def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
     import jax.numpy as jnp
     import optax
@@ -74,6 +82,10 @@ IMPLEMENTATIONS = (
         "cross_entropy", "optax.softmax_cross_entropy_with_integer_labels", cross_entropy, road="unshifted",
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
         edges=EDGES,
+    ),
+    Implementation(
+        "spatial_cross_entropy", "optax.softmax_cross_entropy_with_integer_labels", spatial_cross_entropy,
+        road="unshifted", precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
     ),
     Implementation(
         "soft_cross_entropy", "optax.softmax_cross_entropy", soft_cross_entropy, road="quotient",

@@ -79,6 +79,14 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    classes_last = tf.transpose(x, [0, *range(2, len(x.shape)), 1])
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=t, logits=classes_last)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -458,6 +466,15 @@ IMPLEMENTATIONS = (
             "float16/vjp/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
         },
         edges=EDGES,
+    ),
+    Implementation(
+        "spatial_cross_entropy", fn=spatial_cross_entropy,
+        precision={
+            "float16/value/mean-*": Precision("B", finding=F16_SUM),
+            "float16/value/sum-*": Precision("B", finding=F16_SUM),
+            "float16/value/*": Precision("A"),
+            "float16/vjp/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
+        },
     ),
     Implementation(
         "soft_cross_entropy", "tf.nn.softmax_cross_entropy_with_logits", soft_cross_entropy,

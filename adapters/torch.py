@@ -349,6 +349,10 @@ FUNCTIONS = (
         edges=NLL_EDGES,
     ),
     Implementation(
+        "spatial_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
+        precision={"*float16/value/*": Precision("B"), "*float16/vjp/*": STEPWISE},
+    ),
+    Implementation(
         "soft_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
         conventions={"masked": NAN}, precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
     ),
@@ -512,6 +516,7 @@ CLASSES = (
     ("sigmoid", "torch.nn.Sigmoid", ()),
     ("log_sigmoid", "torch.nn.LogSigmoid", ()),
     ("cross_entropy", "torch.nn.CrossEntropyLoss", ("reduction",)),
+    ("spatial_cross_entropy", "torch.nn.CrossEntropyLoss", ("reduction",)),
     ("soft_cross_entropy", "torch.nn.CrossEntropyLoss", ("label_smoothing", "reduction")),
     (
         "weighted_cross_entropy", "torch.nn.CrossEntropyLoss",

@@ -61,6 +61,7 @@ OVERFLOW = for_each("its squares or products overflow: no bound is left to judge
 LACKS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("softmax", "log_softmax", "logsumexp"), LOGITS),
     **dict.fromkeys(("cross_entropy", "soft_cross_entropy", "multiclass_hinge", "crammer_singer_hinge"), LOGITS | AXIS),
+    "spatial_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "10^38"),
     "weighted_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "inf"),
     "layered_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "-inf", "subnormal") | for_each(UNDERFLOW, "10^38"),
     "softmax_regression": LOGITS | AXIS | OVERFLOW | for_each(NOT_YET, "-inf", "subnormal"),

@@ -210,6 +210,22 @@ def cross_entropy_vjp(
     return product + m.rounding(c * gap, product) + m.tiny * (1 + c)
 
 
+def of_places(x: Array) -> Array:
+    by_place = np.moveaxis(x, 1, -1)
+    return by_place.reshape(int(np.prod(by_place.shape[:-1])), x.shape[1])
+
+
+def spatial_cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    """That of as many rows as there are places."""
+    e = cross_entropy(m, of_places(x), t.ravel(), reduction)
+    return e.reshape(t.shape) if reduction == "none" else e
+
+
+def spatial_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    e = cross_entropy_vjp(m, g.ravel() if reduction == "none" else g, ey, of_places(x), t.ravel(), reduction)
+    return np.moveaxis(e.reshape(*t.shape, x.shape[1]), -1, 1)
+
+
 def smoothed(m: Model, t: Array, label_smoothing: float) -> tuple[Array, Array]:
     """s = t (1 - a) + a / C and its error: 1 - a, the product and the sum round once each, the quotient is off by one
     unit in the last place; where a is 0 nothing is rounded."""
@@ -1016,6 +1032,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
     "hinge_embedding": (hinge_embedding, hinge_embedding_vjp),
     "margin_ranking": (margin_ranking, margin_ranking_vjp),
+    "spatial_cross_entropy": (spatial_cross_entropy, spatial_cross_entropy_vjp),
     "euclidean_norm": (euclidean_norm, euclidean_norm_vjp),
     "pairwise_distance": (pairwise_distance, pairwise_distance_vjp),
     "segment_sum": (segment_sum, segment_sum_vjp),

@@ -142,6 +142,7 @@ COVERED = {
     "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
     "margin_ranking": 16, "euclidean_norm": 15, "pairwise_distance": 13, "segment_sum": 13, "segment_mean": 12,
     "pca": 20,
+    "spatial_cross_entropy": 12,
     "focal_loss": 46, "one_vs_rest": 31, "logistic_regression": 20, "categorical_hinge": 26, "multilabel_margin": 23,
 }  # fmt: skip
 LEFT_OUT = {
@@ -149,6 +150,7 @@ LEFT_OUT = {
     "log_softmax": {"large", "empty", "non-finite"},
     "logsumexp": {"large", "empty", "non-finite"},
     "cross_entropy": {"large", "empty", "non-finite"},
+    "spatial_cross_entropy": {"large", "empty", "non-finite"},
     "soft_cross_entropy": {"large", "empty", "non-finite"},
     "weighted_cross_entropy": {"large", "empty", "non-finite"},
     "sigmoid": {"large", "empty", "non-finite"},
@@ -251,6 +253,7 @@ DIFFERENCED = {
     "log_softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "logsumexp": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "cross_entropy": ("scale-1", "scale-10", "equal", "mean-scale-1", "sum-scale-1", "mean-one-row"),
+    "spatial_cross_entropy": ("scale-1", "scale-10", "one-dimension", "mean-scale-1", "sum-scale-1"),
     "soft_cross_entropy": ("scale-1", "scale-10", "equal", "smoothed-scale-1", "smoothed-mean", "sum-scale-1"),
     "weighted_cross_entropy": ("scale-1", "near-ties", "ignored-scale-1", "smoothed-ignored", "mean-ignored-smoothed"),
     "sigmoid": ("scale-1", "line-8", "zero"),
@@ -443,6 +446,10 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
        for n in (1, 2, 3, 10, 49, 1000)},
     "logsumexp of log 1, 2, 3": ("logsumexp", {"x": [[0, LOG2, LOG3]]}, LAST, [LOG2 + LOG3]),
     **{f"cross-entropy of {a} and {b}": two_classes(a, b) for a, b in ((0, 0), (1, 3), (2.5, -4), (0, 40))},
+    "cross-entropy of the pixels of an image": (
+        "spatial_cross_entropy", {"x": [[[[0, LOG3]], [[LOG3, 0]]]], "t": np.array([[[0, 0]]])}, NONE,
+        [[[2 * LOG2, 2 * LOG2 - LOG3]]],
+    ),
     "cross-entropy of ten": ("cross_entropy", {"x": np.zeros((1, 10)), "t": np.array([3])}, NONE, [np.log(L(10))]),
     "cross-entropy, mean of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, MEAN, LOG2 * 3 / 2),
     "cross-entropy, sum of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, SUM, LOG2 * 3),

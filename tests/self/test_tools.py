@@ -217,6 +217,7 @@ INPUTS = {
     "logistic_regression": "cbafd57099d1c0ed a10559b31830baa8 f8d089682bc70734 764daf9ad2fad299",
     "categorical_hinge": "305af4c9804e2824 57a30cba5072bdb3 594aa44e879c3bdb 1ca8ae282a31db28",
     "multilabel_margin": "2d6b74d21d185a0c 81bd78a41746752d 75dc19b9b44f1dc3 1925b3aa563fdc6a",
+    "spatial_cross_entropy": "df2ddb4dfd2bedde 33580e71f1531266 d98795cd4e2c7685 e16d35bcddc5b1f0",
 }
 
 
