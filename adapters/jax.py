@@ -502,7 +502,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "layered_cross_entropy", fn=layered_cross_entropy, conventions=OF_PROBABILITIES,
-        precision={"*float16/*": STEPWISE},
+        precision={"*float16/*": STEPWISE}, edges=EDGES,
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions=OF_PROBABILITIES,
@@ -557,6 +557,8 @@ IMPLEMENTATIONS = (
     Implementation(
         "one_vs_rest", fn=one_vs_rest, road="two-terms", conventions={"divisor": "one"},
         precision={"*float16/*": STEPWISE},
+        edges=EDGES
+        | {"bad_label": "no class", "label_shape": {"*/value/labels-2d": "accepted", "*": Raises("ValueError")}},
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="two-terms", conventions={"penalty": 1.0},
@@ -564,7 +566,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "categorical_hinge", fn=categorical_hinge, conventions={"kink": 0.5, "tie": "split", "nan_margin": 0.0},
-        precision={"*float16/*": STEPWISE},
+        precision={"*float16/*": STEPWISE}, edges=EDGES, unsupported={"*/label-minus-1": TWO_READINGS},
     ),
     Implementation(
         "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.5, "nan_margin": 0.0, "divisor": "one"},

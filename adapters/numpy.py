@@ -607,6 +607,7 @@ IMPLEMENTATIONS = (
         vjp=layered_cross_entropy_vjp,
         conventions=OF_PROBABILITIES,
         precision=IN_THE_DTYPE,
+        edges=TAKES_A_COLUMN,
     ),
     Implementation(
         "negative_log_likelihood",
@@ -685,6 +686,7 @@ IMPLEMENTATIONS = (
         conventions={"divisor": "one"},
         precision=IN_THE_DTYPE,
         unsupported=NO_BOUND,
+        edges=LABELS | {"bad_label": "no class", "label_shape": {"*/labels-2d": "accepted", "*": Raises("ValueError")}},
     ),
     Implementation(
         "logistic_regression",
@@ -709,6 +711,8 @@ IMPLEMENTATIONS = (
         vjp=categorical_hinge_vjp,
         conventions={"kink": 0.0, "tie": "first", "nan_margin": 0.0},
         precision={"*float16/*": Precision("C", sharp=True)},
+        edges=TAKES_A_COLUMN
+        | {"label_shape": {"*/value/labels-2d": "accepted", "*/labels-2d": Raises("ValueError"), "*": NO_INDEX}},
     ),
     Implementation(
         "multilabel_margin",

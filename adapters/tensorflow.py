@@ -543,6 +543,7 @@ IMPLEMENTATIONS = (
             **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "float16/value/*": Precision("B"),
             "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
         },
+        edges=NLL_EDGES,
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood,
@@ -603,6 +604,10 @@ IMPLEMENTATIONS = (
             "float16/value/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/vjp/*": Precision("B"),
             "*float16/*": STEPWISE,
         },
+        edges=EDGES | {
+            "bad_label": "no class",
+            "label_dtype": {"*/label-*int8": "accepted", "*/label-int32": "accepted", **NO_KERNEL},
+        },
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="sigmoid-and-target", conventions={"penalty": 0.5},
@@ -611,6 +616,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "categorical_hinge", fn=categorical_hinge, road="from-the-margin",
         conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
+        edges=GATHER_EDGES,
     ),
     Implementation(
         "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.0, "nan_margin": 0.0, "divisor": "one"},

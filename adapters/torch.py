@@ -68,6 +68,12 @@ def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     return torch.nn.functional.nll_loss(torch.log(x), t, reduction=reduction)
 
 
+def negative_log_likelihood_class(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    return torch.nn.NLLLoss(reduction=reduction)(torch.log(x), t)
+
+
 def negative_log_likelihood_gather(x: Any, t: Any, reduction: str) -> Any:
     import torch
 
@@ -314,6 +320,12 @@ ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
 }  # fmt: skip
 
+NLL_PRECISION = {
+    "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
+    "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
+    "*float16/*": FUSED,
+}
+
 INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
@@ -401,12 +413,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions={**OF_PROBABILITIES, "every_log": True},
-        precision={
-            "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
-            "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
-            "*float16/*": FUSED,
-        },
-        edges=NLL_EDGES,
+        precision=NLL_PRECISION, edges=NLL_EDGES,
     ),
     Implementation(
         "binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", renames={"x": "input", "t": "target"},
@@ -417,6 +424,11 @@ FUNCTIONS = (
         "layered_cross_entropy", fn=layered_cross_entropy, conventions={**OF_PROBABILITIES, "every_log": True},
         precision={"*float16/value/sum-*": Precision("C", finding=NLL_SUM),
             "*float16/value/mean-*": Precision("C", finding=NLL_SUM), "*float16/*": STEPWISE},
+        edges=NLL_EDGES,
+    ),
+    Implementation(
+        "negative_log_likelihood", "torch.nn.NLLLoss", negative_log_likelihood_class,
+        conventions={**OF_PROBABILITIES, "every_log": True}, precision=NLL_PRECISION, edges=NLL_EDGES,
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
@@ -489,6 +501,10 @@ FUNCTIONS = (
     Implementation(
         "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
         conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
+        edges={
+            "bad_label": REFUSED, "label_dtype": REFUSED,
+            "label_shape": {"*/value/labels-2d": "accepted", "*": REFUSED},
+        },
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="sigmoid-minus-target", conventions={"penalty": 1.0},
@@ -496,7 +512,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "categorical_hinge", fn=categorical_hinge, conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
-        precision={"*float16/*": STEPWISE},
+        precision={"*float16/*": STEPWISE}, edges=GATHER_EDGES,
     ),
     Implementation(
         "multilabel_margin", "torch.nn.functional.multilabel_margin_loss", renames={"x": "input", "t": "target"},

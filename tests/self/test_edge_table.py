@@ -85,7 +85,7 @@ LACKS: Mapping[str, Mapping[str, str]] = {
                     LOGITS | AXIS | for_each(NOT_YET, "10^4", "10^38", "one row", "one class", "subnormal")),
 }  # fmt: skip
 LABELLED = ("cross_entropy", "weighted_cross_entropy", "negative_log_likelihood", "multiclass_hinge",
-            "crammer_singer_hinge")  # fmt: skip
+            "crammer_singer_hinge", "layered_cross_entropy", "one_vs_rest", "categorical_hinge")  # fmt: skip
 
 
 def lacking(op: Op) -> set[str]:
