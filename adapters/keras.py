@@ -202,6 +202,7 @@ FLOAT64_FOR_LESS = dict.fromkeys(
     "its value is float64: see there",
 )
 NO_WEIGHT = {"*pos-weight*": "it has no weight of positive targets"}
+NO_LABELS = {"*/label*": "it takes one-hot targets, and no labels"}
 
 
 STEPS = {"*float16/*": STEPWISE}
@@ -272,14 +273,14 @@ def implementations(declared: Mapping[str, Mapping[str, Any]], backend: str) -> 
 
 def edges(op: str, backend: str) -> Mapping[str, Any]:
     """What each backend does with a label that is none."""
-    if op not in ("cross_entropy", "negative_log_likelihood", "layered_cross_entropy"):
+    if op not in ("cross_entropy", "negative_log_likelihood", "layered_cross_entropy", "categorical_hinge"):
         return {}
     return {"bad_label": BAD_LABEL[backend], "label_dtype": "accepted", "label_shape": LABEL_SHAPE}
 
 
 def gaps(op: str, api: str) -> dict[str, str]:
     """What keras does not have, whatever the backend."""
-    without = NO_WEIGHT if op == "binary_cross_entropy_with_logits" else {}
+    without = {"binary_cross_entropy_with_logits": NO_WEIGHT, "categorical_hinge": NO_LABELS}.get(op, {})
     return without | (NO_REDUCTION if is_function(api) else NO_ROWS)
 
 

@@ -117,7 +117,10 @@ IMPLEMENTATIONS = (
             "*/margin-0.5-*": "its margin is 1", **FLOAT64_FOR_LESS, "*float16/value/rows-1000": IN_FLOAT64,
             **dict.fromkeys(("*/label-minus-*", "*/label-c", "*/label-beyond"), NO_LABEL),
         },
-        edges={"label_dtype": "accepted", "label_shape": {"*/labels-2d": "accepted", "*": Raises("TypeError")}},
+        edges={
+            "bad_label": "nan", "label_dtype": "accepted",
+            "label_shape": {"*/labels-2d": "accepted", "*": Raises("TypeError")},
+        },
     ),
     Implementation(
         "hinge", "optax.hinge_loss", renames={"x": "predictor_outputs", "t": "targets"},
