@@ -316,14 +316,10 @@ def adapter(
 
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 ON_TENSORFLOW = implementations(TENSORFLOW, "tensorflow")
-# there 1 is added to the score of the label: see multiclass_hinge in gradparity.adapters.tensorflow
-IN_A_FUNCTION = implementations(
-    {**TENSORFLOW, "categorical_hinge": {**TENSORFLOW["categorical_hinge"], "road": "from-the-margin"}}, "tensorflow"
-)
 
 ADAPTERS = (
     adapter("tensorflow", tensorflow, ON_TENSORFLOW),
-    adapter("tensorflow-function", tensorflow, IN_A_FUNCTION, tensorflow.function, compile=tensorflow.COMPILE),
+    adapter("tensorflow-function", tensorflow, ON_TENSORFLOW, tensorflow.function, compile=tensorflow.COMPILE),
     adapter("torch", torch, implementations(TORCH, "torch")),
     adapter("jax-jit", jax, implementations(JAX, "jax"), jax.jit, compile="jax.jit({})", vjp=jax.VJP_JIT),
 )
