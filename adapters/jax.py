@@ -93,6 +93,15 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    loss = -jnp.take_along_axis(jax.nn.log_softmax(x, axis=1), t[:, None], axis=1)[:, 0]
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
@@ -221,7 +230,7 @@ def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
-def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import jax
     import jax.numpy as jnp
 
@@ -240,7 +249,80 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     h = jax.nn.relu(r - delta)
     per_class = jax.ops.segment_sum(jnp.square(h), ids, k) / members
     loss = jax.ops.segment_sum(per_class, present // span, b)
+    if over_classes == "mean":
+        loss = loss / jax.ops.segment_sum(jnp.ones(k, x.dtype), present // span, b)
     return loss if reduction == "none" else jnp.mean(loss), c[ids].reshape(x.shape)
+
+
+def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    def one_more(done: Any, k: Any) -> Any:
+        """Of all items at once: the losses and the centroids so far, and those of the class with the labels k."""
+        loss, centroids = done
+        own = t == k[:, None]
+        size = jnp.maximum(jnp.sum(own, axis=1), 1).astype(x.dtype)
+        c = jnp.sum(jnp.where(own[..., None], x, 0), axis=1, keepdims=True) / size[:, None, None]
+        square = jnp.sum(jnp.square(x - c), axis=-1)
+        r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+        h = jnp.where(own, jax.nn.relu(r - delta), 0)
+        of_class = jnp.sum(jnp.square(h), axis=1) / size
+        return (loss + of_class, centroids + jnp.where(own[..., None], c, 0)), None
+
+    # jit needs a number of classes that does not depend on the labels: no item here has more than 32
+    present = jax.vmap(lambda row: jnp.unique(row, size=min(t.shape[1], 32), fill_value=-1))(t)
+    (loss, centroids), _ = jax.lax.scan(one_more, (jnp.zeros(len(x), x.dtype), jnp.zeros_like(x)), present.T)
+    if over_classes == "mean":
+        loss = loss / jnp.sum(present >= 0, axis=1)
+    return loss if reduction == "none" else jnp.mean(loss), centroids
+
+
+def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    order = jnp.argsort(t, axis=1, stable=True)
+    labels = jnp.take_along_axis(t, order, axis=1)
+    first = jax.vmap(lambda row: jnp.searchsorted(row, row))(labels)
+    end = jax.vmap(lambda row: jnp.searchsorted(row, row, side="right"))(labels)
+    size = (end - first).astype(x.dtype)
+
+    def class_mean(rows: Any) -> Any:
+        upto = jnp.pad(jnp.cumsum(rows, axis=1), ((0, 0), (1, 0), (0, 0)))
+        before, after = (jnp.take_along_axis(upto, at[..., None], axis=1) for at in (first, end))
+        return (after - before) / size[..., None]
+
+    points = jnp.take_along_axis(x, order[..., None], axis=1)
+    c = class_mean(points)
+    square = jnp.sum(jnp.square(points - c), axis=-1)
+    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    h = jax.nn.relu(r - delta)
+    one_each = first == jnp.arange(t.shape[1])
+    loss = jnp.sum(jnp.where(one_each, class_mean(jnp.square(h)[..., None])[..., 0], 0), axis=1)
+    if over_classes == "mean":
+        loss = loss / jnp.sum(one_each, axis=1)
+    centroids = jnp.take_along_axis(c, jnp.argsort(order, axis=1)[..., None], axis=1)
+    return loss if reduction == "none" else jnp.mean(loss), centroids
+
+
+def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    # jit needs a number of classes that does not depend on the labels: no item here has more than 32
+    present = jax.vmap(lambda row: jnp.unique(row, size=min(t.shape[1], 32), fill_value=-1))(t)
+    one_hot = (t[..., None] == present[:, None]).astype(x.dtype)
+    sizes = jnp.sum(one_hot, axis=1)
+    c = one_hot @ (one_hot.mT @ x / jnp.maximum(sizes, 1)[..., None])
+    square = jnp.sum(jnp.square(x - c), axis=-1)
+    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    h = jax.nn.relu(r - delta)
+    of_class = (one_hot.mT @ jnp.square(h)[..., None])[..., 0] / jnp.maximum(sizes, 1)
+    loss = jnp.sum(of_class, axis=1)
+    if over_classes == "mean":
+        loss = loss / jnp.sum(sizes > 0, axis=1)
+    return loss if reduction == "none" else jnp.mean(loss), c
 
 
 def euclidean_norm(x: Any) -> Any:
@@ -352,6 +434,8 @@ NO_GRADIENT_AT_0 = (
 NO_EIGH = {"*float16/*": "jax.numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"
 
+MANY_IN_16_BITS = "a thousand squares added up in float16 have no bound: there is nothing to judge"
+
 INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": True}
@@ -386,6 +470,9 @@ IMPLEMENTATIONS = (
         "cross_entropy", fn=cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}, edges=EDGES
     ),
     Implementation(
+        "spatial_cross_entropy", fn=spatial_cross_entropy, road="quotient", precision={"*float16/*": STEPWISE}
+    ),
+    Implementation(
         "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},
         precision={
             "*float16/value/*": STEPWISE, "*float16/vjp/*classes-1000": Precision("C", finding=ADDS_16_BITS),
@@ -410,6 +497,12 @@ IMPLEMENTATIONS = (
     Implementation(
         "ragged_centroid", fn=ragged_centroid, precision={"*float16/*": Precision("C", sharp=True)}
     ),
+    Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("C")}),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
+        unsupported={"float16/value/b32-*": MANY_IN_16_BITS},
+    ),
+    Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("C")}),
     Implementation(
         "binary_cross_entropy_with_logits", fn=binary_cross_entropy_with_logits, road="two-terms",
         precision={"*float16/vjp/*pos-weight*": Precision("B"), "*float16/*": STEPWISE},
@@ -420,7 +513,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "layered_cross_entropy", fn=layered_cross_entropy, conventions=OF_PROBABILITIES,
-        precision={"*float16/*": STEPWISE},
+        precision={"*float16/*": STEPWISE}, edges=EDGES,
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions=OF_PROBABILITIES,
@@ -478,6 +571,8 @@ IMPLEMENTATIONS = (
     Implementation(
         "one_vs_rest", fn=one_vs_rest, road="two-terms", conventions={"divisor": "one"},
         precision={"*float16/*": STEPWISE},
+        edges=EDGES
+        | {"bad_label": "no class", "label_shape": {"*/value/labels-2d": "accepted", "*": Raises("ValueError")}},
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="two-terms", conventions={"penalty": 1.0},
@@ -485,7 +580,7 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "categorical_hinge", fn=categorical_hinge, conventions={"kink": 0.5, "tie": "split", "nan_margin": 0.0},
-        precision={"*float16/*": STEPWISE},
+        precision={"*float16/*": STEPWISE}, edges=EDGES, unsupported={"*/label-minus-1": TWO_READINGS},
     ),
     Implementation(
         "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.5, "nan_margin": 0.0, "divisor": "one"},

@@ -133,6 +133,20 @@ def squared_hinge_class(x: Any, t: Any) -> Any:
     return keras.losses.SquaredHinge(reduction="none", dtype=dtype)(t[..., None], x[..., None])
 
 
+def categorical_hinge(x: Any, t: Any, reduction: str) -> Any:
+    import keras
+
+    return keras.losses.categorical_hinge(keras.ops.one_hot(t, x.shape[-1], dtype=x.dtype), x)
+
+
+def categorical_hinge_class(x: Any, t: Any, reduction: str) -> Any:
+    import keras
+
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    one_hot = keras.ops.one_hot(t, x.shape[-1], dtype=dtype)
+    return keras.losses.CategoricalHinge(reduction=reduction, dtype=dtype)(one_hot, x)
+
+
 # operation -> the APIs that compute it, and what calls them where they are not called by our names
 APIS: Mapping[str, Mapping[str, Fn | None]] = {
     "softmax": {"keras.activations.softmax": None},
@@ -163,6 +177,9 @@ APIS: Mapping[str, Mapping[str, Fn | None]] = {
     "layered_cross_entropy": {"gradparity.adapters.keras.layered_crossentropy": layered_crossentropy},
     "hinge": {"keras.losses.hinge": hinge, "keras.losses.Hinge": hinge_class},
     "squared_hinge": {"keras.losses.squared_hinge": squared_hinge, "keras.losses.SquaredHinge": squared_hinge_class},
+    "categorical_hinge": {
+        "keras.losses.categorical_hinge": categorical_hinge, "keras.losses.CategoricalHinge": categorical_hinge_class,
+    },
 }  # fmt: skip
 
 NAN, INF = float("nan"), float("inf")
@@ -185,6 +202,7 @@ FLOAT64_FOR_LESS = dict.fromkeys(
     "its value is float64: see there",
 )
 NO_WEIGHT = {"*pos-weight*": "it has no weight of positive targets"}
+NO_LABELS = {"*/label*": "it takes one-hot targets, and no labels"}
 
 
 STEPS = {"*float16/*": STEPWISE}
@@ -216,6 +234,7 @@ TORCH: Mapping[str, Mapping[str, Any]] = {
     "layered_cross_entropy": {"conventions": FIRST, "precision": STEPS},
     "hinge": {"conventions": {"kink": 0.5, "nan_margin": 1.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": NAN}, "precision": STEPS},
+    "categorical_hinge": {"conventions": {"kink": 0.5, "tie": "split", "nan_margin": 1.0}, "precision": STEPS},
 }  # fmt: skip
 TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
     **{op: like(tensorflow, op) for op in ("softmax", "log_softmax", "logsumexp", "sigmoid", "log_sigmoid",
@@ -228,6 +247,7 @@ TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
     "layered_cross_entropy": like(tensorflow, "layered_cross_entropy", conventions=LAST),
     "hinge": {"conventions": {"kink": 1.0, "nan_margin": 0.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": 0.0}, "precision": STEPS},
+    "categorical_hinge": {"conventions": {"kink": 1.0, "tie": "split", "nan_margin": 0.0}, "precision": STEPS},
 }  # fmt: skip
 JAX: Mapping[str, Mapping[str, Any]] = {
     **{op: like(jax, op) for op in ("softmax", "log_softmax", "logsumexp", "sigmoid", "log_sigmoid", "cross_entropy",
@@ -237,6 +257,7 @@ JAX: Mapping[str, Mapping[str, Any]] = {
     "layered_cross_entropy": {"conventions": FIRST | HALFWAY, "precision": STEPS},
     "hinge": {"conventions": {"kink": 0.5, "nan_margin": 0.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": NAN}, "precision": STEPS},
+    "categorical_hinge": {"conventions": {"kink": 0.5, "tie": "split", "nan_margin": 0.0}, "precision": STEPS},
 }  # fmt: skip
 
 
@@ -252,14 +273,14 @@ def implementations(declared: Mapping[str, Mapping[str, Any]], backend: str) -> 
 
 def edges(op: str, backend: str) -> Mapping[str, Any]:
     """What each backend does with a label that is none."""
-    if op not in ("cross_entropy", "negative_log_likelihood"):
+    if op not in ("cross_entropy", "negative_log_likelihood", "layered_cross_entropy", "categorical_hinge"):
         return {}
     return {"bad_label": BAD_LABEL[backend], "label_dtype": "accepted", "label_shape": LABEL_SHAPE}
 
 
 def gaps(op: str, api: str) -> dict[str, str]:
     """What keras does not have, whatever the backend."""
-    without = NO_WEIGHT if op == "binary_cross_entropy_with_logits" else {}
+    without = {"binary_cross_entropy_with_logits": NO_WEIGHT, "categorical_hinge": NO_LABELS}.get(op, {})
     return without | (NO_REDUCTION if is_function(api) else NO_ROWS)
 
 

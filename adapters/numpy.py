@@ -80,6 +80,24 @@ def cross_entropy_vectorised_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str)
     return {"x": dx * scale}
 
 
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    shifted = x - x.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(axis=1)) - np.take_along_axis(shifted, t[:, None], 1)[:, 0]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(losses.size)}[reduction]
+
+
+def spatial_cross_entropy_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
+    import numpy as np
+
+    dx = np.exp(x - x.max(axis=1, keepdims=True))
+    dx /= dx.sum(axis=1, keepdims=True)
+    np.put_along_axis(dx, t[:, None], np.take_along_axis(dx, t[:, None], 1) - 1, 1)
+    scale = g[:, None] if reduction == "none" else g if reduction == "sum" else g / x.dtype.type(t.size)
+    return {"x": dx * scale}
+
+
 def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     import numpy as np
 
@@ -128,7 +146,7 @@ def layered_cross_entropy_vjp(g: Any, y: Any, x: Any, q: Any, t: Any, reduction:
     return {"x": s * (dp - (s * dp).sum(axis=1, keepdims=True)), "q": dp}
 
 
-def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
@@ -139,10 +157,12 @@ def ragged_centroid_loop(x: Any, t: Any, delta: float, reduction: str) -> Any:
             centroids[b, members] = c
             r = np.linalg.norm(x[b, members] - c, axis=1)
             losses[b] += np.mean(np.maximum(r - x.dtype.type(delta), 0) ** 2)
+        if over_classes == "mean":
+            losses[b] /= len(np.unique(t[b]))
     return losses if reduction == "none" else losses.mean(), centroids
 
 
-def ragged_centroid_loop_vjp(g: Any, y: Any, x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_loop_vjp(g: Any, y: Any, x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     dx = np.zeros_like(x)
@@ -153,11 +173,12 @@ def ragged_centroid_loop_vjp(g: Any, y: Any, x: Any, t: Any, delta: float, reduc
             r = np.linalg.norm(d, axis=1, keepdims=True)
             w = np.maximum(r - x.dtype.type(delta), 0) / np.where(r > 0, r, 1) * d
             scale = g[b] if reduction == "none" else g / x.dtype.type(len(x))
+            scale = scale / x.dtype.type(len(np.unique(t[b]))) if over_classes == "mean" else scale
             dx[b, members] = scale * 2 / x.dtype.type(members.sum()) * (w - w.mean(axis=0))
     return {"x": dx}
 
 
-def ragged_centroid_sorted(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     def means(sorted_rows: Any, ends: Any) -> Any:
@@ -175,11 +196,12 @@ def ragged_centroid_sorted(x: Any, t: Any, delta: float, reduction: str) -> Any:
         c = means(x[b][order], ends)[own]
         centroids[b][order] = c
         h = np.maximum(np.linalg.norm(x[b][order] - c, axis=1) - x.dtype.type(delta), 0)
-        losses[b] = means(h**2, ends).sum()
+        of_class = means(h**2, ends)
+        losses[b] = of_class.sum() if over_classes == "sum" else of_class.sum() / x.dtype.type(len(ends))
     return losses if reduction == "none" else losses.mean(), centroids
 
 
-def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import numpy as np
 
     losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
@@ -189,7 +211,8 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, reduction: str) -> Any
         c = one_hot @ ((one_hot.T @ x[b]) / counts[:, None])
         centroids[b] = c
         h = np.maximum(np.linalg.norm(x[b] - c, axis=1) - x.dtype.type(delta), 0)
-        losses[b] = ((one_hot.T @ h**2) / counts).sum()
+        of_class = (one_hot.T @ h**2) / counts
+        losses[b] = of_class.sum() if over_classes == "sum" else of_class.sum() / x.dtype.type(len(counts))
     return losses if reduction == "none" else losses.mean(), centroids
 
 
@@ -547,6 +570,13 @@ IMPLEMENTATIONS = (
         edges=TAKES_A_COLUMN,
     ),
     Implementation(
+        "spatial_cross_entropy",
+        fn=spatial_cross_entropy,
+        vjp=spatial_cross_entropy_vjp,
+        precision=IN_THE_DTYPE,
+        unsupported=NO_BOUND,
+    ),
+    Implementation(
         "ragged_centroid",
         fn=ragged_centroid_loop,
         vjp=ragged_centroid_loop_vjp,
@@ -577,6 +607,7 @@ IMPLEMENTATIONS = (
         vjp=layered_cross_entropy_vjp,
         conventions=OF_PROBABILITIES,
         precision=IN_THE_DTYPE,
+        edges=TAKES_A_COLUMN,
     ),
     Implementation(
         "negative_log_likelihood",
@@ -655,6 +686,7 @@ IMPLEMENTATIONS = (
         conventions={"divisor": "one"},
         precision=IN_THE_DTYPE,
         unsupported=NO_BOUND,
+        edges=LABELS | {"bad_label": "no class", "label_shape": {"*/labels-2d": "accepted", "*": Raises("ValueError")}},
     ),
     Implementation(
         "logistic_regression",
@@ -679,6 +711,8 @@ IMPLEMENTATIONS = (
         vjp=categorical_hinge_vjp,
         conventions={"kink": 0.0, "tie": "first", "nan_margin": 0.0},
         precision={"*float16/*": Precision("C", sharp=True)},
+        edges=TAKES_A_COLUMN
+        | {"label_shape": {"*/value/labels-2d": "accepted", "*/labels-2d": Raises("ValueError"), "*": NO_INDEX}},
     ),
     Implementation(
         "multilabel_margin",

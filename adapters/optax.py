@@ -21,6 +21,7 @@ from gradparity.adapters.jax import (
 )
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
+from gradparity.op import Raises
 
 
 def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
@@ -29,6 +30,14 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
 
     reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
     return reductions[reduction](optax.softmax_cross_entropy_with_integer_labels(x, t))
+
+
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.softmax_cross_entropy_with_integer_labels(x, t, axis=1))
 
 
 def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
@@ -63,11 +72,25 @@ def sigmoid_focal_loss(x: Any, t: Any, alpha: float | None, gamma: int, reductio
     return reductions[reduction](optax.losses.sigmoid_focal_loss(x, t, alpha=alpha, gamma=gamma))
 
 
+def multiclass_hinge_loss(x: Any, t: Any, margin: float, reduction: str) -> Any:
+    import jax.numpy as jnp
+    import optax
+
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](optax.losses.multiclass_hinge_loss(x, t))
+
+
 NAN = float("nan")
 OF_LOG_SOFTMAX = {
     "*float16/value/*": STEPWISE, "*float16/vjp/*classes-1000": Precision("C", finding=ADDS_16_BITS),
     "*float16/vjp/*": Precision("B"),
 }  # fmt: skip
+
+NO_LABEL = "jax.nn.one_hot of a label out of range is 0 everywhere: the loss is that of a row without a label"
+IN_FLOAT64 = "its value is float64: see there"
+FLOAT64_FOR_LESS = {
+    f"{dtype}/{direction}/*": IN_FLOAT64 for dtype in ("float32", "*float16") for direction in ("vjp", "invariant")
+}
 
 IMPLEMENTATIONS = (
     Implementation(
@@ -76,12 +99,28 @@ IMPLEMENTATIONS = (
         edges=EDGES,
     ),
     Implementation(
+        "spatial_cross_entropy", "optax.softmax_cross_entropy_with_integer_labels", spatial_cross_entropy,
+        road="unshifted", precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+    ),
+    Implementation(
         "soft_cross_entropy", "optax.softmax_cross_entropy", soft_cross_entropy, road="quotient",
         conventions={"masked": NAN}, precision=OF_LOG_SOFTMAX,
     ),
     Implementation(
         "soft_cross_entropy", "optax.safe_softmax_cross_entropy", safe_soft_cross_entropy, road="quotient",
         conventions={"masked": 0.0}, precision=OF_LOG_SOFTMAX,
+    ),
+    Implementation(
+        "crammer_singer_hinge", "optax.losses.multiclass_hinge_loss", multiclass_hinge_loss,
+        road="one-added-to-all", conventions={"kink": "tie", "tie": "split", "nan_margin": NAN},
+        unsupported={
+            "*/margin-0.5-*": "its margin is 1", **FLOAT64_FOR_LESS, "*float16/value/rows-1000": IN_FLOAT64,
+            **dict.fromkeys(("*/label-minus-*", "*/label-c", "*/label-beyond"), NO_LABEL),
+        },
+        edges={
+            "bad_label": "nan", "label_dtype": "accepted",
+            "label_shape": {"*/labels-2d": "accepted", "*": Raises("TypeError")},
+        },
     ),
     Implementation(
         "hinge", "optax.hinge_loss", renames={"x": "predictor_outputs", "t": "targets"},

@@ -85,6 +85,14 @@ def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
+    import tensorflow as tf
+
+    classes_last = tf.transpose(x, [0, *range(2, len(x.shape)), 1])
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=t, logits=classes_last)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -203,7 +211,7 @@ def crammer_singer_hinge(x: Any, t: Any, margin: float, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
-def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import tensorflow as tf
 
     b, n, d = x.shape
@@ -214,14 +222,77 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     points = tf.reshape(x, [-1, d])
     members = tf.math.unsorted_segment_sum(tf.ones_like(points[:, 0]), ids, k)
     c = tf.math.unsorted_segment_sum(points, ids, k) / members[:, None]
-    difference = points - tf.gather(c, ids)
-    square = tf.reduce_sum(tf.square(difference), axis=-1)
+    square = tf.reduce_sum(tf.square(points - tf.gather(c, ids)), axis=-1)
     # tf.norm has a NaN gradient at 0, where this loss has gradient 0
     r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
     h = tf.nn.relu(r - tf.constant(delta, x.dtype))
     per_class = tf.math.unsorted_segment_sum(tf.square(h), ids, k) / members
     loss = tf.math.unsorted_segment_sum(per_class, present // span, b)
+    if over_classes == "mean":
+        loss = loss / tf.math.unsorted_segment_sum(tf.ones_like(per_class), present // span, b)
     return loss if reduction == "none" else tf.reduce_mean(loss), tf.reshape(tf.gather(c, ids), x.shape)
+
+
+def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import tensorflow as tf
+
+    def one_more(done: Any, k: Any) -> Any:
+        """Of all items at once: the losses, the centroids and the classes so far, and those of class k."""
+        loss, centroids, classes = done
+        own = tf.cast(tf.equal(t, k), x.dtype)
+        size = tf.maximum(tf.reduce_sum(own, axis=1), 1)
+        c = tf.reduce_sum(own[..., None] * x, axis=1, keepdims=True) / size[:, None, None]
+        square = tf.reduce_sum(tf.square(x - c), axis=-1)
+        r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
+        h = own * tf.nn.relu(r - tf.constant(delta, x.dtype))
+        of_class = tf.reduce_sum(tf.square(h), axis=1) / size
+        return loss + of_class, centroids + own[..., None] * c, classes + tf.reduce_max(own, axis=1)
+
+    nothing = tf.zeros(x.shape[0], x.dtype)
+    labels = tf.unique(tf.reshape(t, [-1]))[0]
+    loss, centroids, classes = tf.foldl(one_more, labels, (nothing, tf.zeros_like(x), nothing))
+    loss = loss if over_classes == "sum" else loss / classes
+    return loss if reduction == "none" else tf.reduce_mean(loss), centroids
+
+
+def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import tensorflow as tf
+
+    order = tf.argsort(t, axis=1, stable=True)
+    labels = tf.gather(t, order, batch_dims=1)
+    first, end = (tf.searchsorted(labels, labels, side) for side in ("left", "right"))
+    size = tf.cast(end - first, x.dtype)
+
+    def class_mean(rows: Any) -> Any:
+        upto = tf.pad(tf.cumsum(rows, axis=1), [[0, 0], [1, 0], [0, 0]])
+        return (tf.gather(upto, end, batch_dims=1) - tf.gather(upto, first, batch_dims=1)) / size[..., None]
+
+    points = tf.gather(x, order, batch_dims=1)
+    c = class_mean(points)
+    square = tf.reduce_sum(tf.square(points - c), axis=-1)
+    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
+    h = tf.nn.relu(r - tf.constant(delta, x.dtype))
+    one_each = tf.cast(tf.equal(first, tf.range(t.shape[1])), x.dtype)
+    loss = tf.reduce_sum(one_each * class_mean(tf.square(h)[..., None])[..., 0], axis=1)
+    loss = loss if over_classes == "sum" else loss / tf.reduce_sum(one_each, axis=1)
+    centroids = tf.gather(c, tf.argsort(order, axis=1), batch_dims=1)
+    return loss if reduction == "none" else tf.reduce_mean(loss), centroids
+
+
+def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import tensorflow as tf
+
+    one_hot = tf.cast(tf.equal(t[..., None], tf.unique(tf.reshape(t, [-1]))[0]), x.dtype)
+    sizes = tf.reduce_sum(one_hot, axis=1)
+    c = one_hot @ (tf.matmul(one_hot, x, transpose_a=True) / tf.maximum(sizes, 1)[..., None])
+    square = tf.reduce_sum(tf.square(x - c), axis=-1)
+    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
+    h = tf.nn.relu(r - tf.constant(delta, x.dtype))
+    of_class = tf.matmul(one_hot, tf.square(h)[..., None], transpose_a=True)[..., 0] / tf.maximum(sizes, 1)
+    loss = tf.reduce_sum(of_class, axis=1)
+    if over_classes == "mean":
+        loss = loss / tf.reduce_sum(tf.cast(sizes > 0, x.dtype), axis=1)
+    return loss if reduction == "none" else tf.reduce_mean(loss), c
 
 
 def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
@@ -352,6 +423,8 @@ ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
 }  # fmt: skip
 
+MANY_IN_16_BITS = "a thousand squares added up in float16 have no bound: there is nothing to judge"
+
 INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": False}
@@ -403,6 +476,15 @@ IMPLEMENTATIONS = (
         edges=EDGES,
     ),
     Implementation(
+        "spatial_cross_entropy", fn=spatial_cross_entropy,
+        precision={
+            "float16/value/mean-*": Precision("B", finding=F16_SUM),
+            "float16/value/sum-*": Precision("B", finding=F16_SUM),
+            "float16/value/*": Precision("A"),
+            "float16/vjp/*": STEPWISE, "bfloat16/*": Precision("B", finding=BF16_LOSS),
+        },
+    ),
+    Implementation(
         "soft_cross_entropy", "tf.nn.softmax_cross_entropy_with_logits", soft_cross_entropy,
         conventions={"masked": NAN},
         precision={
@@ -443,6 +525,12 @@ IMPLEMENTATIONS = (
     Implementation(
         "ragged_centroid", fn=ragged_centroid, precision={"*float16/*": Precision("C", sharp=True)}
     ),
+    Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("C")}),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
+        unsupported={"float16/value/b32-*": MANY_IN_16_BITS},
+    ),
+    Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("C")}),
     Implementation(
         "binary_cross_entropy_with_logits", "tf.nn.sigmoid_cross_entropy_with_logits", sigmoid_cross_entropy,
         road="sigmoid-and-target", precision=REDUCED_BY_TF,
@@ -463,6 +551,7 @@ IMPLEMENTATIONS = (
             **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "float16/value/*": Precision("B"),
             "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
         },
+        edges=NLL_EDGES,
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood,
@@ -530,6 +619,10 @@ IMPLEMENTATIONS = (
             "float16/value/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/vjp/*": Precision("B"),
             "*float16/*": STEPWISE,
         },
+        edges=EDGES | {
+            "bad_label": "no class",
+            "label_dtype": {"*/label-*int8": "accepted", "*/label-int32": "accepted", **NO_KERNEL},
+        },
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="sigmoid-and-target", conventions={"penalty": 0.5},
@@ -538,6 +631,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "categorical_hinge", fn=categorical_hinge, road="from-the-margin",
         conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
+        edges=GATHER_EDGES,
     ),
     Implementation(
         "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.0, "nan_margin": 0.0, "divisor": "one"},

@@ -73,7 +73,12 @@ def graph_of(fn: Fn, backend: str) -> Fn:
 
     def proving(graph: Any, inputs: Any) -> Fn:
         run = torch._dynamo.lookup_backend(backend)(graph, inputs)
-        return lambda *args: (ran.append(run), run(*args))[1]
+
+        def counted(*args: Any) -> Any:
+            ran.append(run)
+            return run(*args)
+
+        return counted
 
     compiled = torch.compile(lambda arrays: fn(**arrays), backend=proving, fullgraph=True, dynamic=False)
 
@@ -147,6 +152,12 @@ def negative_log_likelihood(x: Any, t: Any, reduction: str) -> Any:
     return torch.nn.functional.nll_loss(torch.log(x), t, reduction=reduction)
 
 
+def negative_log_likelihood_class(x: Any, t: Any, reduction: str) -> Any:
+    import torch
+
+    return torch.nn.NLLLoss(reduction=reduction)(torch.log(x), t)
+
+
 def negative_log_likelihood_gather(x: Any, t: Any, reduction: str) -> Any:
     import torch
 
@@ -212,7 +223,7 @@ def crammer_singer_hinge_max(x: Any, t: Any, margin: float, reduction: str) -> A
     return {"none": loss, "sum": loss.sum(), "mean": loss.mean()}[reduction]
 
 
-def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
+def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
     import torch
 
     items = torch.arange(t.shape[0]).unsqueeze(1).expand_as(t).reshape(-1)
@@ -223,7 +234,62 @@ def ragged_centroid(x: Any, t: Any, delta: float, reduction: str) -> Any:
     h = torch.relu(torch.linalg.vector_norm(points - c[ids], dim=-1) - delta)
     per_class = x.new_zeros(len(members)).index_add(0, ids, torch.square(h)) / members
     loss = x.new_zeros(len(t)).index_add(0, present[0], per_class)
+    if over_classes == "mean":
+        loss = loss / torch.bincount(present[0], minlength=len(t))
     return loss if reduction == "none" else loss.mean(), c[ids].reshape(x.shape)
+
+
+def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import torch
+
+    losses, centroids = [], torch.zeros_like(x)
+    for b, labels in enumerate(t):
+        terms = []
+        for k in labels.unique():
+            members = x[b, labels == k]
+            c = members.mean(0)
+            centroids[b, labels == k] = c.detach()
+            h = torch.relu(torch.linalg.vector_norm(members - c, dim=-1) - delta)
+            terms.append(torch.square(h).mean())
+        losses.append(torch.stack(terms).sum() if over_classes == "sum" else torch.stack(terms).mean())
+    loss = torch.stack(losses) if losses else x.sum((1, 2))
+    return loss if reduction == "none" else loss.mean(), centroids
+
+
+def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import torch
+
+    labels, order = torch.sort(t, dim=1, stable=True)
+    first = torch.searchsorted(labels, labels)
+    end = torch.searchsorted(labels, labels, right=True)
+    size = (end - first).to(x.dtype)
+
+    def class_mean(rows: Any) -> Any:
+        upto = torch.nn.functional.pad(torch.cumsum(rows, 1), (0, 0, 1, 0))
+        return (upto.take_along_dim(end[..., None], 1) - upto.take_along_dim(first[..., None], 1)) / size[..., None]
+
+    points = x.take_along_dim(order[..., None], 1)
+    c = class_mean(points)
+    h = torch.relu(torch.linalg.vector_norm(points - c, dim=-1) - delta)
+    one_each = first == torch.arange(t.shape[1])
+    loss = torch.where(one_each, class_mean(torch.square(h)[..., None])[..., 0], 0).sum(1)
+    if over_classes == "mean":
+        loss = loss / one_each.sum(1)
+    centroids = c.take_along_dim(torch.argsort(order, dim=1)[..., None], 1)
+    return loss if reduction == "none" else loss.mean(), centroids
+
+
+def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
+    import torch
+
+    one_hot = (t[..., None] == torch.unique(t)).to(x.dtype)
+    sizes = one_hot.sum(1)
+    c = one_hot @ (one_hot.mT @ x / sizes.clamp(min=1)[..., None])
+    h = torch.relu(torch.linalg.vector_norm(x - c, dim=-1) - delta)
+    loss = ((one_hot.mT @ torch.square(h)[..., None])[..., 0] / sizes.clamp(min=1)).sum(1)
+    if over_classes == "mean":
+        loss = loss / (sizes > 0).sum(1)
+    return loss if reduction == "none" else loss.mean(), c
 
 
 def softmax_regression(x: Any, w: Any, t: Any, reg: float) -> Any:
@@ -339,6 +405,12 @@ ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
 }  # fmt: skip
 
+NLL_PRECISION = {
+    "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
+    "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
+    "*float16/*": FUSED,
+}
+
 INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
@@ -390,6 +462,10 @@ FUNCTIONS = (
         edges=NLL_EDGES,
     ),
     Implementation(
+        "spatial_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
+        precision={"*float16/value/*": Precision("B"), "*float16/vjp/*": STEPWISE},
+    ),
+    Implementation(
         "soft_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
         conventions={"masked": NAN}, precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
     ),
@@ -423,6 +499,11 @@ FUNCTIONS = (
         "ragged_centroid", fn=ragged_centroid,
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
     ),
+    Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("B")}),
+    Implementation(
+        "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("B")}
+    ),
+    Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("B")}),
     Implementation(
         "binary_cross_entropy_with_logits", "torch.nn.functional.binary_cross_entropy_with_logits",
         binary_cross_entropy_with_logits, road="sigmoid-minus-target", precision={"*float16/*": STEPWISE},
@@ -433,12 +514,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood, conventions={**OF_PROBABILITIES, "every_log": True},
-        precision={
-            "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
-            "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
-            "*float16/*": FUSED,
-        },
-        edges=NLL_EDGES,
+        precision=NLL_PRECISION, edges=NLL_EDGES,
     ),
     Implementation(
         "binary_cross_entropy", "torch.nn.functional.binary_cross_entropy", renames={"x": "input", "t": "target"},
@@ -449,6 +525,11 @@ FUNCTIONS = (
         "layered_cross_entropy", fn=layered_cross_entropy, conventions={**OF_PROBABILITIES, "every_log": True},
         precision={"*float16/value/sum-*": Precision("C", finding=NLL_SUM),
             "*float16/value/mean-*": Precision("C", finding=NLL_SUM), "*float16/*": STEPWISE},
+        edges=NLL_EDGES,
+    ),
+    Implementation(
+        "negative_log_likelihood", "torch.nn.NLLLoss", negative_log_likelihood_class,
+        conventions={**OF_PROBABILITIES, "every_log": True}, precision=NLL_PRECISION, edges=NLL_EDGES,
     ),
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
@@ -521,6 +602,10 @@ FUNCTIONS = (
     Implementation(
         "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
         conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
+        edges={
+            "bad_label": REFUSED, "label_dtype": REFUSED,
+            "label_shape": {"*/value/labels-2d": "accepted", "*": REFUSED},
+        },
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="sigmoid-minus-target", conventions={"penalty": 1.0},
@@ -528,7 +613,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "categorical_hinge", fn=categorical_hinge, conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
-        precision={"*float16/*": STEPWISE},
+        precision={"*float16/*": STEPWISE}, edges=GATHER_EDGES,
     ),
     Implementation(
         "multilabel_margin", "torch.nn.functional.multilabel_margin_loss", renames={"x": "input", "t": "target"},
@@ -548,6 +633,7 @@ CLASSES = (
     ("sigmoid", "torch.nn.Sigmoid", ()),
     ("log_sigmoid", "torch.nn.LogSigmoid", ()),
     ("cross_entropy", "torch.nn.CrossEntropyLoss", ("reduction",)),
+    ("spatial_cross_entropy", "torch.nn.CrossEntropyLoss", ("reduction",)),
     ("soft_cross_entropy", "torch.nn.CrossEntropyLoss", ("label_smoothing", "reduction")),
     (
         "weighted_cross_entropy", "torch.nn.CrossEntropyLoss",

@@ -66,7 +66,7 @@ def torch_adapter(x: Any, t: Any) -> Thunk:
 
     from gradparity.adapters.torch import ragged_centroid
 
-    return through_autograd(lambda points: ragged_centroid(points, torch.from_numpy(t), DELTA, "none")[0], x)
+    return through_autograd(lambda points: ragged_centroid(points, torch.from_numpy(t), DELTA, "sum", "none")[0], x)
 
 
 def torch_dense(x: Any, t: Any) -> Thunk:

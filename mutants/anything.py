@@ -104,6 +104,7 @@ FLOOR = {
     "logistic_regression": ((3, "large-scores"), (1, "large-scores")),
     "categorical_hinge": ((1, "coarse"), (1, "scale-1")),
     "multilabel_margin": ((1, "scale-1"), (1, "scale-1")),
+    "spatial_cross_entropy": ((1, "scale-10"), (1, "scale-10")),
 }
 
 

@@ -25,10 +25,10 @@ def excess(r: Array, delta: float) -> Array:
 
 
 def centroid_loss(
-    centre: Fn = centre, distance: Fn = distance, excess: Fn = excess, average: Fn = np.mean, combine: Fn = np.sum,
-    items: Fn = np.mean,
+    centre: Fn = centre, distance: Fn = distance, excess: Fn = excess, average: Fn = np.mean, total: Fn = np.sum,
+    mean: Fn = np.mean, items: Fn = np.mean,
 ) -> Fn:  # fmt: skip
-    def fn(x: Array, t: Array, delta: float, reduction: str) -> tuple[Array, Array]:
+    def fn(x: Array, t: Array, delta: float, over_classes: str, reduction: str) -> tuple[Array, Array]:
         losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
         for b in range(len(x)):
             terms = []
@@ -36,7 +36,7 @@ def centroid_loss(
                 c = centroids[b, own] = np.broadcast_to(centre(x[b, own]), x[b, own].shape)
                 h = excess(distance(x[b, own] - c), delta)
                 terms.append(average(h * h))
-            losses[b] = combine(terms)
+            losses[b] = (total if over_classes == "sum" else mean)(terms)
         return losses if reduction == "none" else items(losses), centroids
 
     return fn
@@ -49,15 +49,17 @@ def unit_vectors(d: Array, r: Array) -> Array:
 def centroid_vjp(
     centre: Fn = centre, distance: Fn = distance, direction: Fn = unit_vectors, excess: Fn = excess,
     recentred: bool = True, factor: Fn = lambda n: 2 / n, items: Fn = len,
+    classes: Fn = lambda t, row: len(np.unique(row)),
 ) -> Fn:  # fmt: skip
-    def vjp(g: Array, y: Array, x: Array, t: Array, delta: float, reduction: str) -> Arrays:
+    def vjp(g: Array, y: Array, x: Array, t: Array, delta: float, over_classes: str, reduction: str) -> Arrays:
         dx = np.zeros_like(x)
         for b in range(len(x)):
+            share = x.dtype.type(classes(t, t[b]) if over_classes == "mean" else 1)
             for own in (t[b] == k for k in np.unique(t[b])):
                 d = x[b, own] - centre(x[b, own])
                 r = distance(d)[:, None]
                 w = excess(r, delta) * direction(d, r)
-                scale = g[b] if reduction == "none" else g / x.dtype.type(items(x))
+                scale = (g[b] if reduction == "none" else g / x.dtype.type(items(x))) / share
                 dx[b, own] = scale * x.dtype.type(factor(own.sum())) * (w - recentred * centre(w))
         return {"x": dx}
 
@@ -123,6 +125,11 @@ def all_but_the_last(terms: list[Any]) -> Any:
     return np.sum(terms[:-1])
 
 
+def over_all_labels(t: Array, row: Array) -> Any:
+    """The classes that are missing from an item counted too."""
+    return t.max() + 1
+
+
 def merged(kw: Arrays) -> Arrays:
     """Two and two classes made one."""
     return {"t": kw["t"] // 2}
@@ -132,14 +139,14 @@ def one_class(kw: Arrays) -> Arrays:
     return {"t": 0 * kw["t"]}
 
 
-def items_merged(x: Array, t: Array, delta: float, reduction: str) -> Any:
+def items_merged(x: Array, t: Array, delta: float, over_classes: str, reduction: str) -> Any:
     """A label means one class in all items."""
-    loss, c = centroid_loss()(x.reshape(1, -1, x.shape[-1]), t.reshape(1, -1), delta, "none")
+    loss, c = centroid_loss()(x.reshape(1, -1, x.shape[-1]), t.reshape(1, -1), delta, over_classes, "none")
     return (np.broadcast_to(loss, len(x)).copy() if reduction == "none" else loss[0]), c.reshape(x.shape)
 
 
-def neighbours_centroid(x: Array, t: Array, delta: float, reduction: str) -> Any:
-    loss, c = centroid_loss()(x, t, delta, reduction)
+def neighbours_centroid(x: Array, t: Array, delta: float, over_classes: str, reduction: str) -> Any:
+    loss, c = centroid_loss()(x, t, delta, over_classes, reduction)
     return loss, np.roll(c, 1, axis=1)
 
 
@@ -160,8 +167,12 @@ MUTANTS: tuple[Mutant, ...] = (
     mutant("sum-over-members", centroid_loss(average=np.sum), centroid_vjp(factor=lambda n: 2)),
     mutant("members-n-minus-1", centroid_loss(average=over_n_minus_1),
            centroid_vjp(factor=lambda n: 2 / max(n - 1, 1))),
-    mutant("classes-averaged", centroid_loss(combine=np.mean)),
-    mutant("last-class-dropped", centroid_loss(combine=all_but_the_last)),
+    mutant("classes-averaged", centroid_loss(total=np.mean)),
+    mutant("classes-summed", centroid_loss(mean=np.sum), centroid_vjp(classes=lambda t, row: 1), "class-mean-random"),
+    mutant("classes-of-all-items", vjp=centroid_vjp(classes=lambda t, row: len(np.unique(t))),
+           at="class-mean-missing-classes"),
+    mutant("missing-classes-counted", vjp=centroid_vjp(classes=over_all_labels), at="class-mean-gaps"),
+    mutant("last-class-dropped", centroid_loss(total=all_but_the_last)),
     mutant("items-summed", centroid_loss(items=np.sum), centroid_vjp(items=lambda x: 1), "random-mean"),
     mutant("no-items-is-zero", centroid_loss(items=lambda y: np.mean(y) if len(y) else y.sum()), at="no-items-mean",
            reason="fail/nonfinite"),

@@ -106,6 +106,22 @@ def cross_entropy_vjp(p: Parts, g: Array, y: Array, x: Array, t: Array, reductio
     return {"x": spread(g, x, reduction) * (softmax(p, x) - one_hot(x, t))}
 
 
+def rows(x: Array) -> Array:
+    """[N, C, d1, ...] -> [N d1 ..., C]."""
+    by_place = np.moveaxis(x, 1, -1)
+    return by_place.reshape(int(np.prod(by_place.shape[:-1])), x.shape[1])
+
+
+def spatial_cross_entropy(p: Parts, x: Array, t: Array, reduction: str) -> Array:
+    loss = cross_entropy(p, rows(x), t.ravel(), reduction)
+    return loss.reshape(t.shape) if reduction == "none" else loss
+
+
+def spatial_cross_entropy_vjp(p: Parts, g: Array, y: Array, x: Array, t: Array, reduction: str) -> Arrays:
+    dx = cross_entropy_vjp(p, g.ravel() if g.ndim else g, y, rows(x), t.ravel(), reduction)["x"]
+    return {"x": np.moveaxis(dx.reshape(*t.shape, x.shape[1]), -1, 1)}
+
+
 def targets(t: Array, label_smoothing: float) -> Array:
     return t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
 
@@ -170,6 +186,7 @@ FAMILY: Mapping[str, tuple[Fn, Fn]] = {
     "cross_entropy": (cross_entropy, cross_entropy_vjp),
     "soft_cross_entropy": (soft_cross_entropy, soft_cross_entropy_vjp),
     "weighted_cross_entropy": (weighted_cross_entropy, weighted_cross_entropy_vjp),
+    "spatial_cross_entropy": (spatial_cross_entropy, spatial_cross_entropy_vjp),
 }
 
 
@@ -228,6 +245,7 @@ AT = {
     "soft_cross_entropy/exp-off-by-*/value": "one-hot-dominant-20",
     "soft_cross_entropy/exp-off-by-1e-3/float16/vjp": "scale-1",
     "weighted_cross_entropy/exp-off-by-1e-3/float16/vjp": "scale-1",
+    "spatial_cross_entropy/exp-off-by-1e-3/float16/vjp": "scale-1",
     "weighted_cross_entropy/exp-off-by-1e-6/bfloat16/value": "scale-1000",
 }
 CANCELS = "the factor is in the numerator and in the sum, and cancels in the quotient"
@@ -579,4 +597,62 @@ WEIGHTED: tuple[Mutant, ...] = (
     Mutant("weighted_cross_entropy", "p-minus-weighted-label", vjp=instead(p_for_the_weighted), at="scale-1"),
 )  # fmt: skip
 
-MUTANTS = (*from_parts(), *OWN, *SOFT, *WEIGHTED)
+
+def reshaped_not_moved(kw: Arrays) -> Arrays:
+    """Rows of C numbers as they lie in memory: the classes of other places."""
+    x, t = kw["x"], kw["t"]
+    return {"x": np.moveaxis(x.reshape(*t.shape, x.shape[1]), -1, 1)}
+
+
+def places_turned(kw: Arrays) -> Arrays:
+    """Height for width: the labels of an image that was transposed."""
+    places = tuple(range(1, kw["t"].ndim))
+    return {"t": np.transpose(kw["t"], (0, *reversed(places))).reshape(kw["t"].shape)}
+
+
+def labels_of_the_next_place(kw: Arrays) -> Arrays:
+    return {"t": np.roll(kw["t"], 1, axis=-1)}
+
+
+def labels_off_by_one_class(kw: Arrays) -> Arrays:
+    return {"t": (kw["t"] + 1) % kw["x"].shape[1]}
+
+
+def over_items_only(y: Array, kw: Arrays) -> Array:
+    """The mean of what is summed over the places."""
+    return y * kw["x"].dtype.type(kw["t"].size // max(len(kw["t"]), 1)) if kw["reduction"] == "mean" else y
+
+
+def along_the_last_axis(x: Array, t: Array, reduction: str) -> Array:
+    """The softmax is taken over a row of places."""
+    loss = -np.take_along_axis(log_softmax(RIGHT, x), t[:, None], 1)[:, 0]
+    return loss if reduction == "none" else reduced(loss.ravel(), reduction)
+
+
+def label_not_subtracted(g: Array, y: Array, x: Array, t: Array, reduction: str) -> Arrays:
+    scale = {"none": g[:, None] if g.ndim else g, "sum": g, "mean": g / x.dtype.type(max(t.size, 1))}[reduction]
+    return {"x": scale * softmax(RIGHT, x, 1)}
+
+
+SPATIAL: tuple[Mutant, ...] = (
+    *(
+        Mutant("spatial_cross_entropy", name, arguments(change), arguments(change), at)
+        for name, change, at in (
+            ("reshaped-not-moved", reshaped_not_moved, "scale-1"),
+            ("places-turned", places_turned, "scale-1"),
+            ("labels-of-the-next-place", labels_of_the_next_place, "scale-1"),
+            ("labels-off-by-one", labels_off_by_one_class, "scale-1"),
+            ("mean-for-sum", swapped, "sum-scale-1"),
+        )
+    ),
+    Mutant("spatial_cross_entropy", "mean-over-items-only", result(over_items_only), result(over_items_only),
+           at="mean-scale-1"),
+    Mutant("spatial_cross_entropy", "mean-of-no-places-is-zero", result(lambda y, kw: np.nan_to_num(y)),
+           at="mean-no-places", reason="fail/nonfinite"),
+    Mutant("spatial_cross_entropy", "flattened", result(lambda y, kw: y.reshape(-1)), at="scale-1",
+           reason="fail/shape"),
+    Mutant("spatial_cross_entropy", "along-the-last-axis", instead(along_the_last_axis), at="scale-1"),
+    Mutant("spatial_cross_entropy", "label-not-subtracted", vjp=instead(label_not_subtracted), at="scale-1"),
+)  # fmt: skip
+
+MUTANTS = (*from_parts(), *OWN, *SOFT, *WEIGHTED, *SPATIAL)

@@ -32,6 +32,7 @@ from gradparity.reference import (
     soft_cross_entropy,
     softmax,
     softmax_regression,
+    spatial_cross_entropy,
     squared_hinge,
     weighted_cross_entropy,
 )
@@ -53,6 +54,6 @@ OPS: dict[str, Op] = {
         softmax_regression,
         multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
         euclidean_norm, pairwise_distance, segment_sum, segment_mean, pca,
-        focal_loss, one_vs_rest, logistic_regression, categorical_hinge, multilabel_margin,
+        focal_loss, one_vs_rest, logistic_regression, categorical_hinge, multilabel_margin, spatial_cross_entropy,
     )
 }  # fmt: skip

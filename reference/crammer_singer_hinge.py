@@ -78,6 +78,27 @@ def in_the_maximum(
     return reduced(np.max(with_margin(x, t, margin), axis=-1) - pick(x, t), reduction)
 
 
+def added_to_all(
+    x: Array, t: Array, margin: float = 1.0, reduction: str = "none", kink: Any = 0.0, tie: str = "split",
+    nan_margin: float = 0.0,
+) -> Array:  # fmt: skip
+    """The same, the margin added to every score and taken from the label's again."""
+    return reduced(np.max(less_at_the_label(x, t, margin), axis=-1) - pick(x, t), reduction)
+
+
+def less_at_the_label(x: Array, t: Array, margin: Array) -> Array:
+    return x + margin - np.where(one_hot(t, x.shape[-1]), margin, 0.0)
+
+
+def added_to_all_vjp(
+    g: Array, y: Array, x: Array, t: Array, margin: float = 1.0, reduction: str = "none", kink: Any = 0.0,
+    tie: str = "split", nan_margin: float = 0.0,
+) -> Arrays:  # fmt: skip
+    """That of the maximum, and -1 at the label."""
+    c = np.expand_dims(spread_back(g, reduction, len(t)), -1)
+    return {"x": c * (shares(less_at_the_label(x, t, margin), tie) - one_hot(t, x.shape[-1]))}
+
+
 def with_margin(x: Array, t: Array, margin: Array) -> Array:
     return x + np.where(one_hot(t, x.shape[-1]), 0.0, margin)
 
@@ -147,6 +168,9 @@ INVARIANTS = (
 OP = Op(
     "crammer_singer_hinge", crammer_singer_hinge, crammer_singer_hinge_vjp, CASES,
     conventions={"kink": KINK, "tie": TIE, "nan_margin": NAN_MARGIN},
-    roads={"from-the-margin": Road(from_the_margin), "in-the-maximum": Road(in_the_maximum)},
+    roads={
+        "from-the-margin": Road(from_the_margin), "in-the-maximum": Road(in_the_maximum),
+        "one-added-to-all": Road(added_to_all, added_to_all_vjp),
+    },
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
 )  # fmt: skip

@@ -16,9 +16,10 @@ from gradparity.cases import Draw
 from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Op, outputs
 
 BAD_LABEL = Convention(
-    ("nan", "ignored", "wraps", "clamps"), None,
+    ("nan", "ignored", "wraps", "clamps", "no class"), None,
     "what a label outside 0..C-1 does: the loss and the gradient of its row are NaN, or 0; or it is the label t + C, "
-    "like an index of Python, and NaN where that is none; or it is the nearest label",
+    "like an index of Python, and NaN where that is none; or it is the nearest label; or the row is of none of the "
+    "classes",
 )  # fmt: skip
 LABEL_DTYPE = Convention(("accepted",), None, "whether labels of this integer type are taken")
 LABEL_SHAPE = Convention(("accepted",), None, "whether labels [N, 1] are taken for [N], or so many labels as rows")
@@ -33,7 +34,8 @@ BAD_LABELS: Mapping[str, Callable[[int], int]] = {
 # Operations with labels t [N] of scores x [N, C]: a case in which nothing is special, without a reduction.
 LABELLED = {
     "cross_entropy": "scale-1", "weighted_cross_entropy": "scale-1", "negative_log_likelihood": "spread-4",
-    "multiclass_hinge": "scale-1", "crammer_singer_hinge": "scale-1",
+    "multiclass_hinge": "scale-1", "crammer_singer_hinge": "scale-1", "layered_cross_entropy": "scale-1",
+    "one_vs_rest": "scale-1", "categorical_hinge": "scale-1",
 }  # fmt: skip
 # Operations that are looked at with an x up to 0.3 times the largest number, 10^38 in float32, in such a case. Where
 # squares or products of these are taken nothing is left to judge.
@@ -115,6 +117,8 @@ def read(x: Array, t: Array, bad_label: str, ignore_index: int | None = None) ->
     if bad_label == "clamps":
         t = np.clip(t, 0, classes - 1)
     good = ((t >= 0) & (t < classes)) | (t == ignore_index)
+    if bad_label == "no class":
+        return np.full(rows, True), np.where(good, t, -1)
     return good, np.where(good, t, 0)
 
 
@@ -122,10 +126,10 @@ def of_any_label(forward: Callable[..., Any]) -> Callable[..., Any]:
     """The forward, whose losses of bad labels are what bad_label says."""
 
     @wraps(forward)
-    def of_any(x: Array, t: Array, *more: Any, bad_label: str = "nan", label_dtype: str = "", label_shape: str = "",
+    def of_any(x: Array, t: Array, *, bad_label: str = "nan", label_dtype: str = "", label_shape: str = "",
                **params: Any) -> Any:  # fmt: skip
         good, t = read(x, t, bad_label, params.get("ignore_index"))
-        y = forward(x, t, *more, **params)
+        y = forward(x=x, t=t, **params)
         if good.all():
             return y
         first, *others = outputs(y)
@@ -139,10 +143,10 @@ def vjp_of_any_label(vjp: Callable[..., Arrays]) -> Callable[..., Arrays]:
     """Its gradients, in whose rows stands the same."""
 
     @wraps(vjp)
-    def of_any(g: Array, y: Array, x: Array, t: Array, *more: Any, bad_label: str = "nan", label_dtype: str = "",
+    def of_any(g: Array, y: Array, x: Array, t: Array, *, bad_label: str = "nan", label_dtype: str = "",
                label_shape: str = "", **params: Any) -> Arrays:  # fmt: skip
         good, t = read(x, t, bad_label, params.get("ignore_index"))
-        dx = vjp(g, y, x, t, *more, **params)
+        dx = vjp(g, y, x=x, t=t, **params)
         return dx if good.all() else {k: np.where(good[:, None], v, fill(bad_label)) for k, v in dx.items()}
 
     return of_any

@@ -14,47 +14,77 @@ from gradparity.reference.invariants import nonnegative, turned
 from gradparity.reference.segments import PrefixSegments, Segments
 
 
-def ragged_centroid(x: Array, t: Array, delta: float, reduction: str = "none") -> tuple[Array, Array]:
+def ragged_centroid(
+    x: Array, t: Array, delta: float, over_classes: str = "sum", reduction: str = "none"
+) -> tuple[Array, Array]:
     """For each class k present in an item: c_k the mean of its members, r_i = ||x_i - c_k||_2,
-    h_i = max(r_i - delta, 0), loss_k the mean of h_i^2 over its members; an item's loss is the sum over its classes.
+    h_i = max(r_i - delta, 0), loss_k the mean of h_i^2 over its members; an item's loss is the sum, or the mean, over
+    its classes.
 
-    x: [B, N, d], t: [B, N] integers >= 0, another set of classes in each item, delta >= 0
+    x: [B, N, d], N >= 1, t: [B, N] integers >= 0, another set of classes in each item, delta >= 0
     -> (losses [B], or their mean; centroids [B, N, d], that of each member's own class).
     A class without members contributes nothing. Work and memory grow with B N d, not with the number of classes.
-    Source: the discriminative loss of De Brabandere, Neven & Van Gool (2017), eq. (1), its variance term summed.
+    Source: the discriminative loss of De Brabandere, Neven & Van Gool (2017), eq. (1), its variance term, which has
+    the mean over the classes.
     """
-    return loss_and_centroids(*ragged(t), x, delta, reduction)
+    return loss_and_centroids(*ragged(t), x, delta, over_classes, reduction)
 
 
-def by_cumulative_sums(x: Array, t: Array, delta: float, reduction: str = "none") -> tuple[Array, Array]:
+def by_cumulative_sums(
+    x: Array, t: Array, delta: float, over_classes: str = "sum", reduction: str = "none"
+) -> tuple[Array, Array]:
     """The road of those who sort the members and take differences of cumulative sums: an error that grows with all
     that was summed before a class, and not with the class."""
-    members, classes = ragged(t)
-    prefix = PrefixSegments(members.ids, len(t), classes.ids)
-    return loss_and_centroids(prefix, classes, x, delta, reduction)
+    return loss_and_centroids(*sorted_by_class(t), x, delta, over_classes, reduction)
 
 
 def loss_and_centroids(
-    members: Segments, classes: Segments, x: Array, delta: Array, reduction: str
+    members: Segments, classes: Segments, x: Array, delta: Array, over_classes: str, reduction: str
 ) -> tuple[Array, Array]:
     c, _, _, h = spokes(np.reshape(x, (-1, x.shape[-1])), members, delta)
-    item = classes.sum(members.mean(np.square(h)))
-    loss = item if reduction == "none" else mean(item)
-    return loss, np.reshape(members.spread(c), x.shape)
+    combine = classes.sum if over_classes == "sum" else classes.mean
+    item = combine(members.mean(np.square(h)))
+    return item if reduction == "none" else mean(item), np.reshape(members.spread(c), x.shape)
 
 
-def ragged_centroid_vjp(g: Array, y: Array, x: Array, t: Array, delta: float, reduction: str = "none") -> Arrays:
+def ragged_centroid_vjp(
+    g: Array, y: Array, x: Array, t: Array, delta: float, over_classes: str = "sum", reduction: str = "none"
+) -> Arrays:
     """d loss_k / d x_i = 2/n_k (w_i - mean of w over k), w = h (x - c) / r, and 0 where r = 0.
 
     h <= r, so h / r stays in [0, 1] however r was rounded.
     """
     members, classes = ragged(t)
-    points = np.reshape(x, (-1, x.shape[-1]))
-    _, d, r, h = spokes(points, members, delta)
-    w = np.expand_dims(np.clip(h / np.where(r > 0, r, 1), 0, 1), -1) * d
-    scale = 2 * members.spread(classes.spread(g if reduction == "none" else np.broadcast_to(g / len(t), len(t))))
+    w = pulls(np.reshape(x, (-1, x.shape[-1])), members, delta)
+    scale = 2 * members.spread(to_classes(g, classes, over_classes, reduction))
     pull = (w - members.spread(members.mean(w))) / members.size_of_own[:, None]
     return {"x": np.reshape(np.expand_dims(scale, -1) * pull, x.shape)}
+
+
+def vjp_by_cumulative_sums(
+    g: Array, y: Array, x: Array, t: Array, delta: float, over_classes: str = "sum", reduction: str = "none"
+) -> Arrays:
+    """The same as differentiating the cumulative sums gives it: what a class is due comes back as a difference of
+    what is summed from the other end."""
+    members, classes = sorted_by_class(t)
+    w = pulls(np.reshape(x, (-1, x.shape[-1])), members, delta)
+    due = members.spread_by_differences(to_classes(g, classes, over_classes, reduction) / members.sizes)
+    pull = np.expand_dims(2 * due, -1) * w
+    of_centroid = Segments.sum(members, pull / members.size_of_own[:, None])
+    return {"x": np.reshape(pull - members.spread_by_differences(of_centroid), x.shape)}
+
+
+def to_classes(g: Array, classes: Segments, over_classes: str, reduction: str) -> Array:
+    """The cotangent of each class's loss."""
+    items = len(classes.sizes)
+    of_item = g if reduction == "none" else np.broadcast_to(g / items, items)
+    return classes.spread(of_item if over_classes == "sum" else of_item / classes.sizes)
+
+
+def pulls(x: Array, members: Segments, delta: Array) -> Array:
+    """w = h (x - c) / r of each member."""
+    _, d, r, h = spokes(x, members, delta)
+    return np.expand_dims(np.clip(h / np.where(r > 0, r, 1), 0, 1), -1) * d
 
 
 def spokes(x: Array, members: Segments, delta: Array) -> tuple[Array, Array, Array, Array]:
@@ -72,6 +102,12 @@ def ragged(t: Array) -> tuple[Segments, Segments]:
     key = (np.arange(b)[:, None] * span + t).ravel()
     present = np.unique(key)
     return Segments(np.searchsorted(present, key)), Segments(present // span, b)
+
+
+def sorted_by_class(t: Array) -> tuple[PrefixSegments, Segments]:
+    """The same, to be summed by cumulative sums."""
+    members, classes = ragged(t)
+    return PrefixSegments(members.ids, len(t), classes.ids), classes
 
 
 def points(items: int, count: int, dim: int, classes: int, scale: float = 1.0, shift: float = 0.0) -> Any:
@@ -108,8 +144,12 @@ def gaps(draw: Draw) -> Arrays:
     return {"x": draw.normal("x", (3, 20, 3)), "t": np.array([0, 1000, 999_999])[draw.integers("t", (3, 20), 3)]}
 
 
-def case(name: str, make: Any, delta: float = 0.5, reduction: str = "none", layout: str = "contiguous") -> Case:
-    return Case(name, make, {"delta": delta, "reduction": reduction}, layout=layout)
+def case(
+    name: str, make: Any, delta: float = 0.5, over_classes: str = "sum", reduction: str = "none",
+    layout: str = "contiguous",
+) -> Case:  # fmt: skip
+    params = {"delta": delta, "over_classes": over_classes, "reduction": reduction}
+    return Case(name, make, params, layout=layout)
 
 
 def per_item(params: Mapping[str, Any]) -> int | None:
@@ -139,6 +179,18 @@ CASES = (
     case("delta-0.1", points(3, 20, 3, 4), delta=0.1),
     case("within-delta", points(3, 20, 3, 4), delta=100.0),
     case("random-mean", points(3, 20, 3, 4), reduction="mean"),
+    *(
+        case(f"class-mean-{name}", make, over_classes="mean")
+        for name, make in (
+            ("random", points(3, 20, 3, 4)),
+            ("coarse", coarse_points),
+            ("missing-classes", points(3, 20, 3, 60)),
+            ("gaps", gaps),
+            ("one-class", points(3, 20, 3, 1)),
+            ("singletons", singletons),
+        )
+    ),
+    case("class-mean-random-mean", points(3, 20, 3, 4), over_classes="mean", reduction="mean"),
     case("strided", points(3, 20, 3, 4), layout="strided"),
     case("transposed", points(3, 20, 3, 4), layout="transposed"),
     case("reversed", points(3, 20, 3, 4), layout="reversed"),
@@ -172,10 +224,17 @@ def centroids_balance(f: Any, x: Array, t: Array, **params: Any) -> Array:
     return sum_over_own_class(x - f(x=x, t=t, **params)[1], t)
 
 
-def mean_of_items(f: Any, x: Array, t: Array, delta: float, reduction: str) -> Array:
+def mean_of_items(f: Any, x: Array, t: Array, reduction: str, **params: Any) -> Array:
     """sum / count."""
-    item = f(x=x, t=t, delta=delta, reduction="none")[0]
-    return f(x=x, t=t, delta=delta, reduction=reduction)[0] - np.sum(item, axis=0) / len(item)
+    item = f(x=x, t=t, reduction="none", **params)[0]
+    return f(x=x, t=t, reduction=reduction, **params)[0] - np.sum(item, axis=0) / len(item)
+
+
+def mean_of_classes(f: Any, x: Array, t: Array, over_classes: str, **params: Any) -> Array:
+    """sum / count, of the classes that are present."""
+    _, classes = ragged(t)
+    total = f(x=x, t=t, over_classes="sum", **params)[0]
+    return f(x=x, t=t, over_classes=over_classes, **params)[0] - total / classes.sizes
 
 
 def gradient_balances(f: Any, g: Array, x: Array, t: Array, **params: Any) -> Array:
@@ -195,13 +254,14 @@ INVARIANTS = (
     Invariant("permutation", permutation, ONE_SHAPE),
     Invariant("translation", translation, ("coarse",)),
     Invariant("centroids-balance", centroids_balance, ONE_SHAPE),
-    Invariant("mean-of-items", mean_of_items, ("random-mean",)),
+    Invariant("mean-of-items", mean_of_items, ("random-mean", "class-mean-random-mean")),
+    Invariant("mean-of-classes", mean_of_classes, ("class-mean-random", "class-mean-missing-classes")),
     Invariant("gradient-balances", gradient_balances, ONE_SHAPE, "vjp"),
     Invariant("homogeneous", homogeneous, ("coarse-delta-0",), "vjp"),
 )
 
 OP = Op(
     "ragged_centroid", ragged_centroid, ragged_centroid_vjp, CASES,
-    outputs=("", "centroids"), roads={"cumulative-sums": Road(forward=by_cumulative_sums)}, batch_axis=per_item,
-    invariants=INVARIANTS, counted="many-items",
+    outputs=("", "centroids"), roads={"cumulative-sums": Road(by_cumulative_sums, vjp_by_cumulative_sums)},
+    batch_axis=per_item, invariants=INVARIANTS, counted="many-items",
 )  # fmt: skip

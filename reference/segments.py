@@ -62,14 +62,33 @@ class PrefixSegments(Segments):
     def __init__(self, ids: Array, items: int, item_of: Array) -> None:
         super().__init__(ids)
         self.items, self.item_of = items, item_of
+        self.order = np.argsort(ids, kind="stable")
+        self.ends = np.cumsum(self.sizes) - 1
 
     def sum(self, x: Array) -> Array:
         if not len(self.ids):
             return x[:0]
-        rest = x.shape[1:]
-        in_order = x[np.argsort(self.ids, kind="stable")]
-        upto = np.reshape(np.cumsum(np.reshape(in_order, (self.items, -1, *rest)), axis=1), (-1, *rest))
-        ends = np.cumsum(self.sizes) - 1
+        upto = self.running(x[self.order])
         first = np.diff(self.item_of, prepend=-1) > 0
-        before = np.where(np.reshape(first, (-1,) + (1,) * len(rest)), 0.0, upto[np.maximum(ends - self.sizes, 0)])
-        return upto[ends] - before
+        return upto[self.ends] - only(~first, upto[np.maximum(self.ends - self.sizes, 0)])
+
+    def spread_by_differences(self, per_segment: Array) -> Array:
+        """spread, as the transpose of the sum: at the end of each segment what it has more than the next one of its
+        item, summed from the item's end."""
+        if not len(self.ids):
+            return per_segment[:0]
+        last = np.diff(self.item_of, append=-1) != 0
+        more = per_segment - only(~last, per_segment[np.minimum(np.arange(len(last)) + 1, len(last) - 1)])
+        ids = self.ids[self.order]
+        at_end = np.diff(ids, append=-1) != 0
+        return self.running(only(at_end, more[ids])[::-1])[::-1][np.argsort(self.order)]
+
+    def running(self, x: Array) -> Array:
+        """Cumulative sums within each item."""
+        by_item = np.reshape(x, (self.items, -1, *x.shape[1:]))
+        return np.reshape(np.cumsum(by_item, axis=1), x.shape)
+
+
+def only(c: Array, x: Array) -> Array:
+    """x where c, which is of its first axis, and 0 elsewhere."""
+    return np.where(np.reshape(c, (-1,) + (1,) * (x.ndim - 1)), x, 0.0)

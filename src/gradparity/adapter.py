@@ -139,7 +139,8 @@ def redeclared(
         new = first_match(changes, f"{i.op}/{i.api}", {})
         if not new:
             return i
-        return replace(i, **{k: {**v, **getattr(i, k), **v} if isinstance(v, dict) else v for k, v in new.items()})
+        fields: dict[str, Any] = {k: {**v, **getattr(i, k), **v} if isinstance(v, dict) else v for k, v in new.items()}
+        return replace(i, **fields)
 
     own = tuple(implementations)
     if unused := [glob for glob in changes if not any(fnmatchcase(f"{i.op}/{i.api}", glob) for i in own)]:

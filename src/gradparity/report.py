@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -119,12 +119,11 @@ def times(seconds: Mapping[str, float]) -> str:
 
 def slowest(rows: Iterable[Result]) -> list[str]:
     """The functions in which a framework took longest, by mode, dtype and direction, and the seconds."""
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for row in rows:
-        seconds["/".join((row.op, row.api, row.mode, row.device, row.dtype, row.check.partition(".")[0]))] += (
-            row.seconds
-        )
-    longest = seconds.most_common(MOST_SLOW)
+        direction = row.check.partition(".")[0]
+        seconds["/".join((row.op, row.api, row.mode, row.device, row.dtype, direction))] += row.seconds
+    longest = sorted(seconds.items(), key=lambda item: -item[1])[:MOST_SLOW]
     return [f"{spent:6.1f} s  {name}" for name, spent in longest if spent >= LEAST_SLOW]
 
 

@@ -115,7 +115,7 @@ INPUTS = {
     "log_sigmoid": "2d2674d4051bb1be",
     "hinge": "455c5959667d7d48",
     "squared_hinge": "6c30486b813fe61f",
-    "ragged_centroid": "27a606d3051fd514",
+    "ragged_centroid": "e5c262a17203b3ae",
     "binary_cross_entropy_with_logits": "49c70bf85651cd53",
     "negative_log_likelihood": "2c7c503b6a2111b7",
     "binary_cross_entropy": "9ef2907cc22bcffb",
@@ -135,6 +135,7 @@ INPUTS = {
     "logistic_regression": "62764f8330e61d8b",
     "categorical_hinge": "173a3b713b09379b",
     "multilabel_margin": "a1dd85fd7b41a667",
+    "spatial_cross_entropy": "3c7689b99114b18b",
 }  # fmt: skip
 
 
@@ -165,7 +166,9 @@ def test_the_inputs_are_numbers_of_their_dtype_and_finite(op: Op) -> None:
 def test_every_reduction_and_every_kind_of_class_is_certified() -> None:
     assert {c.params["reduction"] for c in certificates("cross_entropy").cases} == {"none", "sum", "mean"}
     ragged = certificates("ragged_centroid").cases
-    assert {c.params["reduction"] for c in ragged} == {"none", "mean"}
+    assert {(c.params["over_classes"], c.params["reduction"]) for c in ragged} == {
+        (over, reduction) for over in ("sum", "mean") for reduction in ("none", "mean")
+    }
     assert {c.params["delta"] > 0 for c in ragged} == {True, False}
     sizes = {n for c in ragged for row in c.arrays["t"] for n in np.unique(row, return_counts=True)[1].tolist()}
     assert {1, 2, 3} <= sizes

@@ -61,6 +61,7 @@ OVERFLOW = for_each("its squares or products overflow: no bound is left to judge
 LACKS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(("softmax", "log_softmax", "logsumexp"), LOGITS),
     **dict.fromkeys(("cross_entropy", "soft_cross_entropy", "multiclass_hinge", "crammer_singer_hinge"), LOGITS | AXIS),
+    "spatial_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "10^38"),
     "weighted_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "inf"),
     "layered_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "-inf", "subnormal") | for_each(UNDERFLOW, "10^38"),
     "softmax_regression": LOGITS | AXIS | OVERFLOW | for_each(NOT_YET, "-inf", "subnormal"),
@@ -84,7 +85,7 @@ LACKS: Mapping[str, Mapping[str, str]] = {
                     LOGITS | AXIS | for_each(NOT_YET, "10^4", "10^38", "one row", "one class", "subnormal")),
 }  # fmt: skip
 LABELLED = ("cross_entropy", "weighted_cross_entropy", "negative_log_likelihood", "multiclass_hinge",
-            "crammer_singer_hinge")  # fmt: skip
+            "crammer_singer_hinge", "layered_cross_entropy", "one_vs_rest", "categorical_hinge")  # fmt: skip
 
 
 def lacking(op: Op) -> set[str]:

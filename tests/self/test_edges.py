@@ -15,7 +15,7 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.cases import Draw
 from gradparity.check import check
-from gradparity.op import COMPARED, FORMATS, Case, GradparityError, Op, Raises, Result
+from gradparity.op import COMPARED, FORMATS, Case, GradparityError, Op, Raises, Result, outputs
 from gradparity.reference import OPS
 
 CROSS_ENTROPY = OPS["cross_entropy"]
@@ -179,7 +179,7 @@ def test_the_rows_of_good_labels_are_what_they_are_beside_bad_ones(op: Op, value
     t = arrays["t"]
     meant = {"wraps": np.where(t < 0, 9, t)}.get(value, np.where(t < 0, 0, t))
     given, instead = ({**arrays, "t": labels, **case.params} for labels in (t, meant))
-    y, want = op.forward(**given, bad_label=value), op.forward(**instead)
+    y, want = outputs(op.forward(**given, bad_label=value))[0], outputs(op.forward(**instead))[0]
     g = np.arange(1.0, 9.0)
     dx, gradient = op.vjp(g, y, **given, bad_label=value)["x"], op.vjp(g, want, **instead)["x"]
     lost = {"nan": np.nan, "ignored": 0.0}
@@ -187,6 +187,16 @@ def test_the_rows_of_good_labels_are_what_they_are_beside_bad_ones(op: Op, value
         want, gradient = np.where(t < 0, lost[value], want), np.where((t < 0)[:, None], lost[value], gradient)
     assert np.array_equal(y, want, equal_nan=True)
     assert np.array_equal(dx, gradient, equal_nan=True)
+
+
+def test_a_row_of_no_class_has_the_loss_of_every_other_class() -> None:
+    """-sum_j log sigmoid(-x_j), and the gradient sigmoid(x)."""
+    op = OPS["one_vs_rest"]
+    given: Any = {"x": np.array([[0.5, -2.0, 3.0]]), "t": np.array([7]), "reduction": "none", "bad_label": "no class"}
+    e = np.exp(given["x"])
+    y = op.forward(**given)
+    assert np.allclose(y, np.log(1 + e).sum(1), rtol=1e-15)
+    assert np.allclose(op.vjp(np.ones(1), y, **given)["x"], e / (1 + e), rtol=1e-15)
 
 
 def test_labels_of_any_type_and_a_column_of_them_are_the_same_labels() -> None:

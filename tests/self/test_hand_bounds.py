@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import dropwhile
 from types import SimpleNamespace
 from typing import Any
 
@@ -207,6 +208,22 @@ def cross_entropy_vjp(
     inner = ep + m.rounding(gap, ep)
     product = (c + ec) * inner + ec * gap
     return product + m.rounding(c * gap, product) + m.tiny * (1 + c)
+
+
+def of_places(x: Array) -> Array:
+    by_place = np.moveaxis(x, 1, -1)
+    return by_place.reshape(int(np.prod(by_place.shape[:-1])), x.shape[1])
+
+
+def spatial_cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:
+    """That of as many rows as there are places."""
+    e = cross_entropy(m, of_places(x), t.ravel(), reduction)
+    return e.reshape(t.shape) if reduction == "none" else e
+
+
+def spatial_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, reduction: str) -> Array:
+    e = cross_entropy_vjp(m, g.ravel() if reduction == "none" else g, ey, of_places(x), t.ravel(), reduction)
+    return np.moveaxis(e.reshape(*t.shape, x.shape[1]), -1, 1)
 
 
 def smoothed(m: Model, t: Array, label_smoothing: float) -> tuple[Array, Array]:
@@ -883,8 +900,8 @@ def spokes(m: Model, x: Array, delta: Any) -> tuple[Array, ...]:
     return ec, v, ev, r, er, h, eh
 
 
-def ragged_centroid(m: Model, x: Array, t: Array, delta: Any, reduction: str) -> Array:
-    """loss_k = mean h^2: 2 h E_h + E_h^2 + u h^2 each, the mean; sums over classes; the mean over items."""
+def ragged_centroid(m: Model, x: Array, t: Array, delta: Any, over_classes: str, reduction: str) -> Array:
+    """loss_k = mean h^2: 2 h E_h + E_h^2 + u h^2 each, the mean; sums or means over classes; the mean over items."""
     losses: list[list[tuple[Any, Any]]] = [[] for _ in t]
     for b, own in segments(t):
         *_, h, eh = spokes(m, x[b, own], delta)
@@ -893,18 +910,24 @@ def ragged_centroid(m: Model, x: Array, t: Array, delta: Any, reduction: str) ->
     pairs = [np.array(item).T for item in losses]
     v = np.array([p[0].sum() for p in pairs])
     e = np.array([p[1].sum() + m.sum(p.sum(0), *p.sum(1)) for p in pairs], float)
+    if over_classes == "mean":
+        k = np.array([p.shape[1] for p in pairs])
+        v, e = v / k, (e + 2 * m.u * (v + e)) / k
     return reduced(m, v, e, reduction) + m.tiny
 
 
-def ragged_centroid_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, delta: Any, reduction: str) -> Array:
+def ragged_centroid_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, delta: Any, over_classes: str, reduction: str
+) -> Array:  # fmt: skip
     """2 c / n (w - mean w), w = f v, f = h / r in [0, 1]: E_f = (E_h + f E_r) / (r - E_r) + 2 u f, at most what keeps
-    f in [0, 1]; c = g, or g / B."""
+    f in [0, 1]; c = g, or g / B, or these divided by the number of classes."""
     e = np.zeros(x.shape)
-    items = len(t) if reduction == "mean" else 1
     for b, own in segments(t):
         n = len(own)
-        c = np.abs(g if reduction == "mean" else g[b]) / items
-        ec = 0.0 if items & (items - 1) == 0 else 3 * m.u * c
+        counts = [len(t)] * (reduction == "mean") + [len(np.unique(t[b]))] * (over_classes == "mean")
+        c = np.abs(g if reduction == "mean" else g[b]) / np.prod(counts)
+        rounded = list(dropwhile(lambda count: count & (count - 1) == 0, counts))
+        ec = (2 * len(rounded) + 1) * m.u * c if rounded else 0.0  # each division by 2 u, and 2 c / n by u
         _, v, ev, r, er, h, eh = spokes(m, x[b, own], delta)
         sure = r - er > 0
         f = np.where(r > 0, h / np.where(r > 0, r, 1), 0)
@@ -1009,6 +1032,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "crammer_singer_hinge": (crammer_singer_hinge, crammer_singer_hinge_vjp),
     "hinge_embedding": (hinge_embedding, hinge_embedding_vjp),
     "margin_ranking": (margin_ranking, margin_ranking_vjp),
+    "spatial_cross_entropy": (spatial_cross_entropy, spatial_cross_entropy_vjp),
     "euclidean_norm": (euclidean_norm, euclidean_norm_vjp),
     "pairwise_distance": (pairwise_distance, pairwise_distance_vjp),
     "segment_sum": (segment_sum, segment_sum_vjp),

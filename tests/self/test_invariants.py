@@ -26,9 +26,11 @@ from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp, medi
 from gradparity.mutants.softmax_family import (
     Parts,
     gradient_of,
+    label_not_subtracted,
     loss_of,
     no_label_ignored,
     no_weights,
+    over_items_only,
     over_n_minus_1,
     p_for_the_weighted,
     smoothed,
@@ -38,6 +40,7 @@ from gradparity.mutants.softmax_family import (
     targets_gradient,
     via_logsumexp,
 )
+from gradparity.mutants.softmax_family import rows as of_places
 from gradparity.mutants.softmax_regression import gradient as gradient_of_scores
 from gradparity.mutation import Defect, Mutant
 from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs, wide
@@ -332,6 +335,15 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
     ("cross_entropy", "negative-log-softmax"): ("scale-10", instead(smoothed)),
     ("cross_entropy", "reduction-of-rows"): ("mean-scale-1", result(over_n_minus_1)),
     ("cross_entropy", "gradient-sums-to-zero"): ("scale-10", instead(gradient_of(lambda x, t: np.exp(x - x.max())))),
+    **{("spatial_cross_entropy", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "scale-10", NEGATED),
+        ("shift", "coarse", instead(lambda x, t, reduction: loss_of(via_logsumexp)(
+            of_places(x), t.ravel(), reduction).reshape(t.shape))),
+        ("permutation", "scale-10", LABEL_0),
+        ("place-by-place", "scale-10", SCALED),
+        ("reduction-of-places", "mean-scale-1", result(over_items_only)),
+        ("gradient-sums-to-zero", "scale-10", instead(label_not_subtracted)),
+    )},
     ("soft_cross_entropy", "nonnegative"): ("scale-10", NEGATED),
     ("soft_cross_entropy", "shift"): ("smoothed-coarse", instead(soft_loss_of(via_logsumexp))),
     ("soft_cross_entropy", "permutation"): ("scale-10", BY_PLACE),
@@ -545,6 +557,7 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
     ("ragged_centroid", "permutation"): ("random", BY_PLACE),
     ("ragged_centroid", "translation"): ("coarse", instead(centroid_loss(centre=lambda p: 0 * p.mean(axis=0)))),
     ("ragged_centroid", "centroids-balance"): ("random", instead(centroid_loss(centre=median))),
+    ("ragged_centroid", "mean-of-classes"): ("class-mean-random", instead(centroid_loss(mean=np.sum))),
     ("ragged_centroid", "mean-of-items"): ("random-mean", instead(centroid_loss(items=np.sum))),
     ("ragged_centroid", "gradient-balances"): ("random", instead(centroid_vjp(recentred=False))),
     ("ragged_centroid", "homogeneous"): ("coarse-delta-0", instead(centroid_vjp(factor=lambda n: 1 / n))),

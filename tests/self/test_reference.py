@@ -142,6 +142,7 @@ COVERED = {
     "multiclass_hinge": 24, "crammer_singer_hinge": 14, "hinge_embedding": 17,
     "margin_ranking": 16, "euclidean_norm": 15, "pairwise_distance": 13, "segment_sum": 13, "segment_mean": 12,
     "pca": 20,
+    "spatial_cross_entropy": 12,
     "focal_loss": 46, "one_vs_rest": 31, "logistic_regression": 20, "categorical_hinge": 26, "multilabel_margin": 23,
 }  # fmt: skip
 LEFT_OUT = {
@@ -149,6 +150,7 @@ LEFT_OUT = {
     "log_softmax": {"large", "empty", "non-finite"},
     "logsumexp": {"large", "empty", "non-finite"},
     "cross_entropy": {"large", "empty", "non-finite"},
+    "spatial_cross_entropy": {"large", "empty", "non-finite"},
     "soft_cross_entropy": {"large", "empty", "non-finite"},
     "weighted_cross_entropy": {"large", "empty", "non-finite"},
     "sigmoid": {"large", "empty", "non-finite"},
@@ -251,6 +253,7 @@ DIFFERENCED = {
     "log_softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "logsumexp": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "cross_entropy": ("scale-1", "scale-10", "equal", "mean-scale-1", "sum-scale-1", "mean-one-row"),
+    "spatial_cross_entropy": ("scale-1", "scale-10", "one-dimension", "mean-scale-1", "sum-scale-1"),
     "soft_cross_entropy": ("scale-1", "scale-10", "equal", "smoothed-scale-1", "smoothed-mean", "sum-scale-1"),
     "weighted_cross_entropy": ("scale-1", "near-ties", "ignored-scale-1", "smoothed-ignored", "mean-ignored-smoothed"),
     "sigmoid": ("scale-1", "line-8", "zero"),
@@ -443,6 +446,10 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
        for n in (1, 2, 3, 10, 49, 1000)},
     "logsumexp of log 1, 2, 3": ("logsumexp", {"x": [[0, LOG2, LOG3]]}, LAST, [LOG2 + LOG3]),
     **{f"cross-entropy of {a} and {b}": two_classes(a, b) for a, b in ((0, 0), (1, 3), (2.5, -4), (0, 40))},
+    "cross-entropy of the pixels of an image": (
+        "spatial_cross_entropy", {"x": [[[[0, LOG3]], [[LOG3, 0]]]], "t": np.array([[[0, 0]]])}, NONE,
+        [[[2 * LOG2, 2 * LOG2 - LOG3]]],
+    ),
     "cross-entropy of ten": ("cross_entropy", {"x": np.zeros((1, 10)), "t": np.array([3])}, NONE, [np.log(L(10))]),
     "cross-entropy, mean of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, MEAN, LOG2 * 3 / 2),
     "cross-entropy, sum of two rows": ("cross_entropy", {"x": TWO_ROWS, "t": np.array([0, 0])}, SUM, LOG2 * 3),
@@ -930,7 +937,7 @@ def length(d: Array) -> Any:
     return np.sqrt(sum(v * v for v in d))
 
 
-def double_loop(x: Array, t: Array, delta: Any) -> tuple[Array, Array, Array]:
+def double_loop(x: Array, t: Array, delta: Any, over_classes: str) -> tuple[Array, Array, Array]:
     """Losses [B], centroids [B, N, d] and d(sum of losses)/dx, word for word from the definition."""
     loss, centroids, dx = np.zeros(len(x), x.dtype), np.zeros_like(x), np.zeros_like(x)
     for b, own in members(t):
@@ -944,6 +951,10 @@ def double_loop(x: Array, t: Array, delta: Any) -> tuple[Array, Array, Array]:
             pulls.append(h * (x[b, i] - c) / r if r > 0 else 0 * c)
         for i, pull in zip(own, pulls, strict=True):
             dx[b, i] = 2 * (pull - sum(pulls) / len(own)) / len(own)
+    if over_classes == "mean":
+        for b, labels in enumerate(t.tolist()):
+            loss[b] /= len(set(labels))
+            dx[b] /= len(set(labels))
     return loss, centroids, dx
 
 
@@ -960,7 +971,8 @@ def bounds_of(case: Case, g: Array) -> tuple[Tracked, Tracked, Tracked]:
 def test_the_ragged_loss_is_the_double_loop(case: Case, kind: Any) -> None:
     """float64 within the bound: the loop is one more implementation. Long double far within it."""
     arrays = drawn(CENTROID, case)
-    loss, centroids, dx = double_loop(arrays["x"].astype(kind), arrays["t"], kind(case.params["delta"]))
+    delta, over_classes = kind(case.params["delta"]), case.params["over_classes"]
+    loss, centroids, dx = double_loop(arrays["x"].astype(kind), arrays["t"], delta, over_classes)
     mean = case.params["reduction"] == "mean"
     items = len(loss)
     with np.errstate(invalid="ignore"):
@@ -975,7 +987,8 @@ def test_the_ragged_loss_is_the_double_loop(case: Case, kind: Any) -> None:
 
 
 def test_the_ragged_cases_hold_every_kind_of_class() -> None:
-    """Single members, missing classes, coincident points, delta = 0 and > 0, points within delta, both reductions."""
+    """Single members, missing classes, coincident points, delta = 0 and > 0, points within delta, both reductions, of
+    items and of classes."""
     arrays = [drawn(CENTROID, case) for case in RAGGED]
     sizes = [len(own) for a in arrays for _, own in members(a["t"])]
     assert {1, 2} <= set(sizes)
@@ -983,6 +996,7 @@ def test_the_ragged_cases_hold_every_kind_of_class() -> None:
     assert any("coincident" in case.name for case in RAGGED)
     assert {case.params["delta"] > 0 for case in RAGGED} == {True, False}
     assert {case.params["reduction"] for case in RAGGED} == {"none", "mean"}
+    assert {case.params["over_classes"] for case in RAGGED} == {"sum", "mean"}
     losses = [value(CENTROID, a, case.params) for a, case in zip(arrays, RAGGED, strict=True)]
     assert any(y.size and (y == 0).all() for y in losses)
     assert any((y > 0).any() for y in losses)

@@ -197,10 +197,10 @@ INPUTS = {
     "log_sigmoid": "2d86c9faa4044436 5db45c2fa0cd57c5 4d843b83dc8dff8a 0497341191f4eaf7",
     "hinge": "d3af4baac3e68dc0 24a89a256f6ae522 50020661295ee2cd e0395fb93d3458af",
     "squared_hinge": "8a650c3052cadbc2 8b0fed8a19102079 38c88bbf3458103d 9654d930a6105d3e",
-    "ragged_centroid": "9c5fb3b4340fdcc4 6d06d58d7ddd0973 f3d254e5683f37fe 24b7b52079f54e3b",
+    "ragged_centroid": "8aa938f3d931bb2c 312e4d0d69295411 1557946a7f25803a 3086c029f21ce666",
     "binary_cross_entropy_with_logits": "fc76073fa01549ca b6df42a6676b9647 25e3a8191142b7ce a96e69a50207742c",
     "negative_log_likelihood": "aae26b14d842e049 d9ffa195d4675d87 5ec455f631983453 d15e40253aa8eb6c",
-    "layered_cross_entropy": "c143ddea3f8506f8 43d8d886e6535dd8 a9bda5664b2dc8c4 bb916e832edd0e8d",
+    "layered_cross_entropy": "c6cbd1d262aad723 05d2103c087114cc cf70aaf8d94aeddd 9a9af666559227c1",
     "binary_cross_entropy": "c95d0e0bc63aec20 3ba1cd9fad53357b 70a6b2ab9e4fe3ec ee3cf369f3fc45eb",
     "softmax_regression": "d45b1326acdad4b4 23de547dabf51f11 4a82b896301d39e4 28e6fdac6c9c8c44",
     "multiclass_hinge": "a46dd82e00abff50 04ad61402a91576d aab09516708ee486 d652e3c0e7243afe",
@@ -213,10 +213,11 @@ INPUTS = {
     "segment_mean": "22acced45548ca22 887076c225edec1a a67dd69ce35b9516 8a5ab390bbb1b246",
     "pca": "f0f4ffe802a6ed0f 054e3472c6a99b19 b80dfc2a2d07b98b 6a993abd7c3f07d6",
     "focal_loss": "54199c7f141db357 cee2ed935b807c32 5d0c35da298f64e2 aa46be1e1d5b2393",
-    "one_vs_rest": "510ded3fbd4544b2 0a4dcf5ff83de40b 50f53defb7e163eb 19f38443bb652354",
+    "one_vs_rest": "42ce9cb39de5fdb3 66c6a656f26aecb0 c7f863114eb47f55 d3fec4f941917782",
     "logistic_regression": "cbafd57099d1c0ed a10559b31830baa8 f8d089682bc70734 764daf9ad2fad299",
-    "categorical_hinge": "305af4c9804e2824 57a30cba5072bdb3 594aa44e879c3bdb 1ca8ae282a31db28",
+    "categorical_hinge": "38f07433315a6a1f 354fdca97c6547db 36ccd462ea338fdf dd727e07369b97c0",
     "multilabel_margin": "2d6b74d21d185a0c 81bd78a41746752d 75dc19b9b44f1dc3 1925b3aa563fdc6a",
+    "spatial_cross_entropy": "df2ddb4dfd2bedde 33580e71f1531266 d98795cd4e2c7685 e16d35bcddc5b1f0",
 }
 
 

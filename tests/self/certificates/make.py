@@ -141,6 +141,13 @@ def cross_entropy(x: Array, t: Array, reduction: str) -> Array:
     return reduced(-np.log(softmax(x, 1)[np.arange(len(t)), t]), reduction)
 
 
+def spatial_cross_entropy(x: Array, t: Array, reduction: str) -> Any:
+    y, losses = np.log(softmax(x, 1)), np.empty(t.shape, object)
+    for i, *place in np.ndindex(t.shape):
+        losses[(i, *place)] = -y[(i, t[(i, *place)], *place)]
+    return losses if reduction == "none" else reduced(losses.ravel(), reduction)
+
+
 def soft_cross_entropy(x: Array, t: Array, label_smoothing: float, reduction: str) -> Array:
     e = dual(label_smoothing)
     return reduced(-((t * (1 - e) + e / x.shape[1]) * np.log(softmax(x, 1))).sum(1), reduction)
@@ -344,7 +351,9 @@ def each(f: Callable[[Dual], Any], x: Array) -> Array:
     return y
 
 
-def ragged_centroid(x: Array, t: Array, delta: float, reduction: str) -> tuple[Array, Array]:
+def ragged_centroid(
+    x: Array, t: Array, delta: float, over_classes: str, reduction: str
+) -> tuple[Array, Array]:  # fmt: skip
     """x - c is taken over its common denominator, exactly where the precision holds all of it: members that sit on
     their centroid are known to. There r = 0 <= delta and the squared excess is 0 with its derivative."""
     losses, centroids = np.full(len(x), dual(0)), np.empty(x.shape, object)
@@ -354,7 +363,7 @@ def ragged_centroid(x: Array, t: Array, delta: float, reduction: str) -> tuple[A
         centroids[b, own] = total / n
         for away in n * x[b, own] - total:
             h = positive(np.sqrt((away * away).sum()) / n - delta)
-            losses[b] += h * h / n
+            losses[b] += h * h / (n if over_classes == "sum" else n * len(set(t[b].tolist())))
     return reduced(losses, reduction), centroids
 
 
@@ -422,6 +431,32 @@ CROSS_ENTROPY = (
       for name in ROWS if name.startswith(("dominant", "bimodal", "scale-30-"))),
     *(Case(f"{reduction}-scale-{s:g}-c{c}", labelled(logits, 3, c, s), {"reduction": reduction})
       for reduction in ("sum", "mean") for c in FEW for s in (0.01, 1, 10, 100)),
+)  # fmt: skip
+
+
+def images(shape: tuple[int, ...], make: Any, *arguments: Any) -> Any:
+    """The logits of N items of places, classes along axis 1.  shape: N, C, d1, ..."""
+
+    def arrays(draw: Draw) -> Arrays:
+        n, c, *places = shape
+        t = draw.integers("t", (n, *places), c)
+        return {"x": np.moveaxis(make(draw, t.size, c, *arguments).reshape(*t.shape, c), -1, 1).copy(), "t": t}
+
+    return arrays
+
+
+def spatial(name: str, shape: tuple[int, ...], make: Any, *arguments: Any, reduction: str = "none") -> Case:
+    words = "x".join(map(str, shape))
+    return Case(f"{reduction}-{name}-{words}", images(shape, make, *arguments), {"reduction": reduction})
+
+
+IMAGES = ((1, 2, 2), (2, 3, 2, 2), (1, 5, 1, 3), (2, 2, 1, 2, 1))
+SPATIAL = (
+    *(spatial(f"scale-{s:g}", shape, logits, s, reduction=how) for how in ("none", "sum", "mean") for shape in IMAGES
+      for s in (0.001, 0.1, 1, 3, 10, 30, 100)),
+    *(spatial(f"shift-{s:g}", shape, logits, 1, s) for shape in IMAGES for s in (100, -100, 1e4)),
+    *(spatial(f"dominant-{lead:g}", shape, dominant, lead) for shape in IMAGES for lead in (11, 30)),
+    *(spatial("near-ties", shape, near_ties) for shape in IMAGES),
 )  # fmt: skip
 
 
@@ -795,8 +830,8 @@ def at_distance_5(scale: float) -> Any:
                          "t": np.array([[3, 3]])}  # fmt: skip
 
 
-def ragged(name: str, make: Any, delta: float = 0.5, reduction: str = "none") -> Case:
-    return Case(name, make, {"delta": delta, "reduction": reduction})
+def ragged(name: str, make: Any, delta: float = 0.5, reduction: str = "none", over_classes: str = "sum") -> Case:
+    return Case(name, make, {"delta": delta, "over_classes": over_classes, "reduction": reduction})
 
 
 RAGGED = (
@@ -814,6 +849,8 @@ RAGGED = (
     *(ragged(f"distance-{5 * s:g}-delta-{delta:g}", at_distance_5(s), delta) for s in (1.0, 0.25)
       for delta in (0, 1, 1.25, 5, 100)),
     *(ragged(f"within-delta-{k}", points(1, 5, 2, k), 100.0) for k in (1, 2)),
+    *(ragged(f"class-mean-{how}-delta-{delta:g}-k{k}", points(3, 6, 2, k), delta, how, "mean")
+      for how in ("none", "mean") for delta in (0, 0.5) for k in (1, 2, 4, 10)),
 )  # fmt: skip
 
 
@@ -918,6 +955,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "logistic_regression": (logistic_regression, LOGISTIC),
     "categorical_hinge": (categorical_hinge, CATEGORICAL_HINGE),
     "multilabel_margin": (multilabel_margin, MULTILABEL),
+    "spatial_cross_entropy": (spatial_cross_entropy, SPATIAL),
 }
 
 
