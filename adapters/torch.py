@@ -603,7 +603,7 @@ FUNCTIONS = (
         "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
         conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
         edges={
-            "bad_label": REFUSED, "label_dtype": REFUSED,
+            "bad_label": REFUSED, "label_dtype": {"compile*/label-int8": "accepted", "*": REFUSED},
             "label_shape": {"*/value/labels-2d": "accepted", "*": REFUSED},
         },
     ),
@@ -657,6 +657,7 @@ IMPLEMENTATIONS = (*FUNCTIONS, *(as_class(*words) for words in CLASSES))
 IN_A_GRAPH = redeclared(FUNCTIONS, {
     # the decomposition, which takes the gradient of clamp
     "multiclass_hinge/torch.nn.functional.multi_margin_loss": {"conventions": {"kink": 1.0}},
+    "ragged_centroid/*.ragged_centroid_loop": {"unsupported": {"*": "a loop over the values of a tensor is no graph"}},
 })  # fmt: skip
 NO_RULE = "torch.func.vmap has no rule for it, and of no rows it cannot do without"
 OF_A_SUM = {"road": "log-of-a-sum"}  # where torch.func has a formula of its own
@@ -665,7 +666,10 @@ BY_ROW = redeclared(FUNCTIONS, {
     "focal_loss/*": OF_A_SUM,
     "margin_ranking/*": {"unsupported": {"*/value/zero-rows": NO_RULE}},
     "multilabel_margin/torch.nn.functional.multilabel_margin_loss": {"unsupported": {"*/zero-rows": NO_RULE}},
-    "one_vs_rest/*": {"unsupported": {"*/vjp/*": "torch.func.vmap refuses its gradient, which asks for a value"}},
+    "one_vs_rest/*": {
+        "unsupported": {"*/vjp/*": "torch.func.vmap refuses its gradient, which asks for a value"},
+        "edges": {"bad_label": "no class", "label_shape": {"*/labels-too-few": Raises("ValueError")}},
+    },
     "ragged_centroid/*": {"unsupported": {"*": "torch.func.vmap has no torch.unique: its shape depends on values"}},
 })  # fmt: skip
 
