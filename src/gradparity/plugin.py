@@ -23,7 +23,7 @@ from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import SECONDS, timed
 from gradparity.conform import failures
-from gradparity.environment import cores, environment
+from gradparity.environment import cores, environment, threads
 from gradparity.op import GradparityError, Result
 from gradparity.tiers import TIERS
 
@@ -78,7 +78,7 @@ def header(selection: Selection, items: Sequence[Item]) -> dict[str, Any]:
     return results.header(
         asdict(selection), catalogue.versions(items), sum(len(item.rows) for item in items), seed=selection.seed,
         inputs=catalogue.inputs(items, selection.seed),
-        environment=environment({item.adapter.name: item.adapter.process for item in items}),
+        environment=environment({item.adapter.name: item.adapter.on_record for item in items}),
     )  # fmt: skip
 
 
@@ -191,8 +191,8 @@ def ended_after(seconds: float) -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """-n auto: as many workers as there are cores, but no more than fit into the memory that is free."""
-    return max(1, min(cores(), int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
+    """-n auto: as many workers as keep the cores busy, but no more than fit into the memory that is free."""
+    return max(1, min(cores() // threads(), int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
 
 
 class Recorder:

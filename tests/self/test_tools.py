@@ -68,7 +68,7 @@ def test_a_worker_imports_only_the_framework_that_it_checks(adapter: Adapter) ->
         "    item.run()\n"
         f"print(sorted({others!r} & set(sys.modules) - before))"
     )
-    environment = os.environ | dict(adapter.process)
+    environment = os.environ | adapter.on_record
     output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], text=True, env=environment)
     assert output.strip().splitlines()[-1] == "[]"
 
@@ -106,7 +106,7 @@ print(before == flags() or (before, flags()))
 def test_loading_keras_changes_no_flag_of_another_framework(adapter: Adapter) -> None:
     """Of those that are there; the backend's own, too, which another adapter of the process may compute with."""
     there = ",".join({a.framework for a in INSTALLED} & {"torch", "jax", "tensorflow"})
-    command = [sys.executable, "-W", "ignore", "-c", FLAGS, there, json.dumps(dict(adapter.process)), adapter.mode]
+    command = [sys.executable, "-W", "ignore", "-c", FLAGS, there, json.dumps(adapter.on_record), adapter.mode]
     output = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL)
     assert output.strip().splitlines()[-1] == "True"
 
@@ -161,11 +161,11 @@ def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.Monke
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "theirs")
     assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == "theirs"
     monkeypatch.setenv("GRADPARITY_CACHE", "")
-    assert adapter.variables == adapter.process
+    assert adapter.variables == adapter.on_record
     monkeypatch.delenv("GRADPARITY_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "gradparity"
-    assert "JAX_COMPILATION_CACHE_DIR" not in adapter.process, "what is kept changes no result: not on record"
+    assert "JAX_COMPILATION_CACHE_DIR" not in adapter.on_record, "what is kept changes no result: not on record"
 
 
 def test_a_process_that_holds_too_much_lets_go(capsys: pytest.CaptureFixture[str]) -> None:
