@@ -29,6 +29,7 @@ from gradparity.environment import cache_folder
 from gradparity.mutation import NUMPY
 from gradparity.mutation import right as right_of
 from gradparity.op import FORMATS, GradparityError, Result, nearest
+from gradparity.plugin import Plan
 from gradparity.reference import OPS
 from gradparity.snippet import call_lines, snippet
 
@@ -121,6 +122,20 @@ def test_a_framework_of_several_parts_is_absent_where_one_is(monkeypatch: pytest
         GradparityError, match=r'apart own is not installed here: pip install "gradparity\[no_such_backe'
     ):
         Selection(("apart",))
+
+
+def test_an_entry_for_a_part_that_is_absent_is_no_typo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keras comes with TensorFlow, and its entries for another backend match no row that could run there."""
+    here = next(a for a in catalogue.adapters() if a.framework == "numpy")
+    apart = replace(here, mode="other-backend", companions=("no_such_backend",), known_failures="")
+    file = tmp_path / "known.toml"
+    text = '[[numpy]]\nid = "*/{}/*"\nversions = ">=1"\nstatus = "fail"\nkind = "shape"\nreason = "why"\n'
+    file.write_text(text.format("other-backend"))
+    monkeypatch.setattr(catalogue, "adapters", lambda: (replace(here, known_failures=str(file)), apart))
+    assert [known.id for known in Plan(Selection(), ()).known] == [["*/other-backend/*"]]
+    file.write_text(text.format("no-such-backend"))
+    with pytest.raises(GradparityError, match="matches no row"):
+        Plan(Selection(), ()).known  # noqa: B018
 
 
 # --- the catalogue
