@@ -646,6 +646,13 @@ VJP = "\n".join((
     "    y = call({args})",
     "dx = tape.gradient(y, {wrt}, g)",
 ))  # fmt: skip
+VJP_FUNCTION = "\n".join((
+    "@tf.function(autograph=False)",
+    "def gradient({args}, g):",
+    *(f"    {line}" for line in VJP.splitlines()[:-1]),
+    "    return tape.gradient(y, {wrt}, g)",
+    "dx = gradient({args}, g)",
+))  # fmt: skip
 PROCESS = {
     **THREADS, "TF_NUM_INTRAOP_THREADS": "{threads}", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
 }  # fmt: skip
@@ -665,7 +672,7 @@ ADAPTERS = (
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
-        show=SHOW | {"compile": COMPILE}, alias="tf", process=PROCESS, forget=forget,
+        show=SHOW | {"compile": COMPILE, "vjp": VJP_FUNCTION}, alias="tf", process=PROCESS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip
