@@ -164,7 +164,7 @@ def test_the_baselines_are_runs_of_todays_inputs_without_failures(path: Path) ->
     assert run.header["subject"][framework].partition("+")[0] == version
     assert run.complete
     assert not [row.id for row in run.rows if row.bad]
-    assert {row.op for row in run.rows} > {"softmax", "cross_entropy", "sigmoid", "hinge", "ragged_centroid"}
+    assert len({row.op for row in run.rows}) > len(OPS) / 2, "too much was taken out: make the runs again"
     again = "python benchmarks/baselines.py baselines"
     assert baselines.current(run.header["inputs"]) == run.header["inputs"], f"cases have changed: {again}"
 
