@@ -6,7 +6,7 @@ from functools import lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, FallbackError, GradparityError, Raises
@@ -593,7 +593,7 @@ IMPLEMENTATIONS = (
 VALUE = "y = call({args})"
 VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"
 VJP_JIT = "dx = jax.jit(lambda {args}, g: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0])({args}, g)"
-PROCESS = {**ONE_THREAD, "JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+PROCESS = {**THREADS, "JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen={several}"}
 KEEPS = {
     "JAX_COMPILATION_CACHE_DIR": "{}/jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

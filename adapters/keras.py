@@ -319,7 +319,14 @@ ON_TENSORFLOW = implementations(TENSORFLOW, "tensorflow")
 
 ADAPTERS = (
     adapter("tensorflow", tensorflow, ON_TENSORFLOW),
-    adapter("tensorflow-function", tensorflow, ON_TENSORFLOW, tensorflow.function, compile=tensorflow.COMPILE),
+    adapter(
+        "tensorflow-function",
+        tensorflow,
+        ON_TENSORFLOW,
+        tensorflow.function,
+        compile=tensorflow.COMPILE,
+        vjp=tensorflow.VJP_FUNCTION,
+    ),
     adapter("torch", torch, implementations(TORCH, "torch")),
     adapter("jax-jit", jax, implementations(JAX, "jax"), jax.jit, compile="jax.jit({})", vjp=jax.VJP_JIT),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.adapter import THREADS, Adapter, Fn, Implementation
 from gradparity.arithmetic import Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError, Raises
@@ -726,7 +726,7 @@ IMPLEMENTATIONS = (
 ADAPTERS = (
     Adapter(
         "numpy", "eager", "numpy", IMPLEMENTATIONS, value, value_and_vjp,
-        show={"tensor": "{}", "value": "y = call({args})"}, alias="np", process=ONE_THREAD, default=True,
+        show={"tensor": "{}", "value": "y = call({args})"}, alias="np", process=THREADS, default=True,
         known_failures=str(Path(__file__).with_suffix(".toml")), baseline=recorded(__file__),
     ),
 )  # fmt: skip

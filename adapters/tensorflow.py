@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation
+from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, FallbackError, Raises
@@ -646,8 +646,15 @@ VJP = "\n".join((
     "    y = call({args})",
     "dx = tape.gradient(y, {wrt}, g)",
 ))  # fmt: skip
+VJP_FUNCTION = "\n".join((
+    "@tf.function(autograph=False)",
+    "def gradient({args}, g):",
+    *(f"    {line}" for line in VJP.splitlines()[:-1]),
+    "    return tape.gradient(y, {wrt}, g)",
+    "dx = gradient({args}, g)",
+))  # fmt: skip
 PROCESS = {
-    **ONE_THREAD, "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
+    **THREADS, "TF_NUM_INTRAOP_THREADS": "{threads}", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
 }  # fmt: skip
 SHOW = {
     "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
@@ -665,7 +672,7 @@ ADAPTERS = (
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
-        show=SHOW | {"compile": COMPILE}, alias="tf", process=PROCESS, forget=forget,
+        show=SHOW | {"compile": COMPILE, "vjp": VJP_FUNCTION}, alias="tf", process=PROCESS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import COMPILED, ONE_THREAD, Adapter, Fn, Implementation, axis_of_rows, redeclared
+from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, axis_of_rows, redeclared
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, FallbackError, Raises
@@ -690,7 +690,7 @@ def by_row(f):  # f of each row as a batch of one
 """
 SHOW_BY_ROW = SHOW | {"import": IMPORT_BY_ROW, "compile": "by_row({})"}
 
-PROCESS = ONE_THREAD
+PROCESS = THREADS
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)
 

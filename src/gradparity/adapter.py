@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import psutil
 
 from gradparity.arithmetic import Precision
-from gradparity.environment import cache_folder
+from gradparity.environment import cache_folder, threads
 from gradparity.misrounded import Baseline
 from gradparity.op import (
     COMPARED,
@@ -36,8 +36,8 @@ from gradparity.op import (
 Fn = Callable[..., Any]
 T = TypeVar("T")
 
-# One intra-op thread a process: the suite parallelises over processes, and thread counts move bits.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NPROC": "1"}
+# What most libraries take the number of their threads from.
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"), "{threads}")
 
 # Compiled functions that an adapter remembers: those of one operation, whatever its parameters, and some more.
 COMPILED = 64
@@ -158,7 +158,8 @@ class Adapter:
     forget(): lets go of what the framework compiled
     module: the import name that shows whether the framework is there; alias: what users call it
     companions: import names of what it computes with besides, which has versions of its own
-    process: environment variables that must be set before the framework is imported
+    process: environment variables that must be set before the framework is imported; in them {threads} is the number of
+        threads that it computes with, and {several} whether they are more than one, true or false
     keeps: those by which it keeps what it compiled for the next run; {} in them is the folder: see cache_folder
     show: how a person writes it, for snippets: see gradparity.snippet
     default: the mode that is meant where none is named;  known_failures: path of its TOML file
@@ -187,12 +188,18 @@ class Adapter:
         return f"{self.framework} {self.mode}" + ("" if self.device == "cpu" else f" {self.device}")
 
     @property
+    def on_record(self) -> dict[str, str]:
+        """What its process is started with that may change a result."""
+        n = threads()
+        return {k: v.format(threads=n, several=str(n > 1).lower()) for k, v in self.process.items()}
+
+    @property
     def variables(self) -> dict[str, str]:
-        """All that its process is started with. What is kept changes no result, so that only `process` is on record;
-        and what the user has set about it stands."""
+        """All that its process is started with. What is kept changes no result, and what the user has set about it
+        stands."""
         folder = cache_folder()
         kept = {k: os.environ.get(k, v.format(folder)) for k, v in self.keeps.items()} if folder else {}
-        return {**self.process, **kept}
+        return {**self.on_record, **kept}
 
     @property
     def installed(self) -> bool:

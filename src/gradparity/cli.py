@@ -126,12 +126,16 @@ def selection_of(options: dict[str, Any]) -> Selection:
 )
 @click.option("--known-failures", multiple=True, metavar="PATH", help="a TOML file of your own, beside the suite's")
 @click.option("--shard", default="1/1", metavar="I/N", help="one of N parts that make up the whole (see merge)")
+@click.option("--threads", type=click.IntRange(1), envvar="GRADPARITY_THREADS", default=1, metavar="N",
+              help="of each process; by default 1, since results depend on it")  # fmt: skip
 @click.option("--time-limit", type=click.FloatRange(0, min_open=True), default=plugin.TIME_LIMIT, metavar="SECONDS",
               help="for all cases of one function, dtype and direction: what takes longer is an error")  # fmt: skip
 def run(
-    workers: str, output: str, known_failures: tuple[str, ...], shard: str, time_limit: float, **options: Any
+    workers: str, output: str, known_failures: tuple[str, ...], shard: str, threads: int, time_limit: float,
+    **options: Any,
 ) -> int:  # fmt: skip
     """Check the frameworks that are installed, or those named, and write what was found to a file."""
+    os.environ["GRADPARITY_THREADS"] = str(threads)
     whole = selection_of(options)
     if workers != "auto" and not (workers.isdigit() and int(workers)):
         raise GradparityError(f"-n takes auto or a number of processes from 1, not {workers!r}")

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.op import GradparityError
+
 # Environment variables that choose between kernels, threads, precisions or backends.
 VARIABLES = frozenset({
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NPROC", "MKL_CBWR",
@@ -62,6 +64,15 @@ def cpu() -> str:
         lines = []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
+
+
+def threads() -> int:
+    """How many a framework computes with in a process: GRADPARITY_THREADS, by default one, since the suite parallelises
+    over processes, and the number moves bits. Raises GradparityError for what is no number."""
+    text = os.environ.get("GRADPARITY_THREADS") or "1"
+    if not (text.isdecimal() and int(text)):
+        raise GradparityError(f"GRADPARITY_THREADS is a number of threads from 1, not {text!r}")
+    return int(text)
 
 
 def cores() -> int:

@@ -15,6 +15,8 @@ const PASS = NAMES.indexOf("pass");
 const MEASURED = [NAMES.indexOf("fail"), PASS];
 const CHANGES = { regressed: "regressed", gone: "gone", new: "new", bits: "other bits, no worse", improved: "improved", fixed: "fixed", before: "before the change" };
 const BUCKETS = ["", ...Object.keys(CHANGES)];
+// What a cell says of the rows that are not as they were: sign, class, words, their buckets.
+const MOVES = [["↓", "bad-text", "worse than before", ["regressed", "gone"]], ["↑", "good-text", "better than before", ["improved", "fixed"]]];
 const LOWEST = -6, HIGHEST = 2; // powers of ten of the histogram
 const BINS = 2 * (HIGHEST - LOWEST) + 2; // half powers, one bin below them and one above
 const BOUND = 2 * -LOWEST + 1; // the bins before this one are within the bound
@@ -181,7 +183,12 @@ function inWords(sum) {
 }
 
 function signs(sum) {
-  return NAMES.flatMap((name, k) => (sum.counts[k] ? [el("span", { class: name }, `${STATUSES[name][0]}${sum.counts[k]}`), " "] : []));
+  const counted = [...NAMES.map((name, k) => [STATUSES[name][0], name, sum.counts[k]]), ...MOVES.map(([sign, look, , buckets]) => [sign, look, moved(sum, buckets)])];
+  return counted.flatMap(([sign, look, n]) => (n ? [el("span", { class: look }, `${sign}${n}`), " "] : []));
+}
+
+function moved(sum, buckets) {
+  return buckets.reduce((n, bucket) => n + sum.changes[BUCKETS.indexOf(bucket)], 0);
 }
 
 // --- the histogram
@@ -405,7 +412,8 @@ function choices() {
 }
 
 function legend() {
-  $("legend").append(...NAMES.flatMap((name) => [el("span", { class: name }, `${STATUSES[name][0]} ${STATUSES[name][1]}`), "\u2003"]),
+  const all = [...NAMES.map((name) => [STATUSES[name][0], name, STATUSES[name][1]]), ...($("filters").elements.differences ? MOVES : [])];
+  $("legend").append(...all.flatMap(([sign, look, words]) => [el("span", { class: look }, `${sign} ${words}`), "\u2003"]),
     "Bars: how large the errors are, on a logarithmic axis; the dashed line is the bound.");
 }
 

@@ -16,6 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -103,8 +104,8 @@ class Page:
 
 
 def of_runs(runs: Sequence[Named], chapters: Sequence[Chapter] = (), program: Program = lambda row, seed: "") -> str:
-    """The page of one run or several; what is of the same framework, mode and device in several is compared with the
-    oldest version of it. Raises GradparityError if there is nothing to show, or no Jinja2."""
+    """The page of one run or several; what is of the same framework, mode and device in several is compared, each
+    version with the one before it. Raises GradparityError if there is nothing to show, or no Jinja2."""
     for named in runs:
         if not named.run.rows:
             raise GradparityError(f"{named.name} has no rows: there is nothing to show")
@@ -115,7 +116,7 @@ def of_runs(runs: Sequence[Named], chapters: Sequence[Chapter] = (), program: Pr
     buckets = Counter(change.bucket for change in changes.values())
     lines = [cut(subject_of(runs))]
     if compared:
-        lines.append(f"Between the runs: {gate_report.tallied(buckets, {})}.")
+        lines.append(f"Each run beside the one of the version before: {gate_report.tallied(buckets, {})}.")
     page = Page(
         "gradparity report", f"{outcomes[0]}: {several}{in_words(counts)}", outcomes == [CONFORMING], lines, runs,
         changes, before, compared, notes, chapters=chapters,
@@ -124,11 +125,12 @@ def of_runs(runs: Sequence[Named], chapters: Sequence[Chapter] = (), program: Pr
 
 
 def subject_of(runs: Iterable[Named]) -> str:
-    versions: dict[str, list[str]] = {}
+    """What ran, the versions of each from the oldest."""
+    found: dict[str, set[str]] = {}
     for named in runs:
         for name, version in subject(named.run).items():
-            versions.setdefault(name, []).append(version)
-    return ", ".join(f"{name} {' and '.join(dict.fromkeys(found))}" for name, found in versions.items())
+            found.setdefault(name, set()).add(version)
+    return "; ".join(f"{name} {', '.join(sorted(versions, key=age))}" for name, versions in found.items())
 
 
 def of_gate(gate: Gate, names: tuple[str, str], program: Program = lambda row, seed: "") -> str:
@@ -170,23 +172,26 @@ def between(runs: Sequence[Named]) -> tuple[dict[RowOf, Change], set[RowOf], lis
 
 def pairs(runs: Sequence[Named]) -> dict[tuple[int, int], set[Any]]:
     """The runs that are compared, by their numbers, and in which framework, mode and device: each with the one that has
-    the oldest version."""
+    the version before its own."""
     having: dict[Any, list[int]] = {}
     for k, named in enumerate(runs):
         for place in dict.fromkeys(map(place_of, named.run.rows)):
             having.setdefault(place, []).append(k)
     found: dict[tuple[int, int], set[Any]] = {}
     for place, numbers in having.items():
-        first, *others = sorted(numbers, key=lambda k: age(runs[k], place[0]))
-        for k in others:
-            found.setdefault((first, k), set()).add(place)
+        for neighbours in pairwise(sorted(numbers, key=lambda k: age(version_in(runs[k], place[0])))):
+            found.setdefault(neighbours, set()).add(place)
     return found
 
 
-def age(named: Named, framework: str) -> Version:
-    """The version of a framework; what is none counts as the oldest."""
+def version_in(named: Named, framework: str) -> str:
+    return str(named.run.header["subject"].get(framework, ""))
+
+
+def age(version: str) -> Version:
+    """What orders versions; what is none counts as the oldest."""
     try:
-        return Version(named.run.header["subject"].get(framework, ""))
+        return Version(version)
     except InvalidVersion:
         return Version("0")
 
@@ -243,8 +248,8 @@ def finished(group: dict[str, Any]) -> dict[str, Any]:
 def columns_of(runs: Sequence[Named]) -> dict[Place, dict[str, Any]]:
     """By framework, mode and device, the oldest version first. Columns of the same version have their files' names."""
     places = sorted({(k, *place) for k, named in enumerate(runs) for place in set(map(place_of, named.run.rows))},
-                    key=lambda place: (*place[1:], age(runs[place[0]], place[1]), place[0]))  # fmt: skip
-    versions = {place: cut(runs[place[0]].run.header["subject"].get(place[1], "")) for place in places}
+                    key=lambda place: (*place[1:], age(version_in(runs[place[0]], place[1])), place[0]))  # fmt: skip
+    versions = {place: cut(version_in(runs[place[0]], place[1])) for place in places}
     alike = Counter((*place[1:], versions[place]) for place in places)
     return {
         place: column(place, versions[place], runs[place[0]], alike[(*place[1:], versions[place])] > 1)

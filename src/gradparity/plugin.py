@@ -23,7 +23,7 @@ from gradparity.adapter import Adapter
 from gradparity.catalogue import Item, Selection
 from gradparity.check import SECONDS, timed
 from gradparity.conform import failures
-from gradparity.environment import cores, environment
+from gradparity.environment import cores, environment, threads
 from gradparity.op import GradparityError, Result
 from gradparity.tiers import TIERS
 
@@ -65,11 +65,13 @@ class Plan:
 
     @cached_property
     def known(self) -> list[known_failures.KnownFailure]:
-        everything = catalogue.items(Selection())
-        versions = catalogue.versions(everything)
+        versions = catalogue.versions(catalogue.items(Selection()))
         files = {Path(a.known_failures) for a in catalogue.adapters() if a.known_failures}
         entries = known_failures.applicable([*sorted(files), *self.known_files], versions)
-        known_failures.must_match(entries, (row for item in everything for row in item.rows))
+        possible = catalogue.catalogued(
+            Selection()
+        )  # also of a backend that is not here: Keras's, beside TensorFlow alone
+        known_failures.must_match(entries, (row for item in possible for row in item.rows))
         return entries
 
 
@@ -78,7 +80,7 @@ def header(selection: Selection, items: Sequence[Item]) -> dict[str, Any]:
     return results.header(
         asdict(selection), catalogue.versions(items), sum(len(item.rows) for item in items), seed=selection.seed,
         inputs=catalogue.inputs(items, selection.seed),
-        environment=environment({item.adapter.name: item.adapter.process for item in items}),
+        environment=environment({item.adapter.name: item.adapter.on_record for item in items}),
     )  # fmt: skip
 
 
@@ -191,8 +193,8 @@ def ended_after(seconds: float) -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """-n auto: as many workers as there are cores, but no more than fit into the memory that is free."""
-    return max(1, min(cores(), int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
+    """-n auto: as many workers as keep the cores busy, but no more than fit into the memory that is free."""
+    return max(1, min(cores() // threads(), int(psutil.virtual_memory().available / MEMORY_PER_WORKER)))
 
 
 class Recorder:

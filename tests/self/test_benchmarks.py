@@ -12,13 +12,17 @@ from typing import Any
 
 import pytest
 
-from gradparity import catalogue, conform
+from gradparity import catalogue, conform, results
 from gradparity.adapter import Adapter, Implementation
+from gradparity.cases import digest_of_inputs
 from gradparity.catalogue import Selection
+from gradparity.gate import gate
 from gradparity.op import DIRECTIONS, Result
+from gradparity.policy import Policy
 from gradparity.reference import OPS
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BASELINES = Path(__file__).parents[2] / "baselines"
 
 
 def program(name: str) -> Any:
@@ -30,7 +34,7 @@ def program(name: str) -> Any:
     return module
 
 
-ratios, seeds = program("ratios"), program("seeds")
+ratios, seeds, versions, baselines = map(program, ("ratios", "seeds", "versions", "baselines"))
 ROW = Result("softmax", "f", "torch", "eager", "cpu", "float32", "a", "value", "pass", error=0.5, precision="class A")
 
 
@@ -82,6 +86,91 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert ratios.main([]) == 2
     assert ratios.main([str(tmp_path / "nothing.jsonl")]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+# --- versions and baselines
+
+
+def release(path: Path, version: str, *rows: Result, complete: bool = True, **values: Any) -> str:
+    inputs = {"softmax/float32": digest_of_inputs(OPS["softmax"], "float32", 0)}
+    environment = {"cpu": "x", "isa": "y", "variables": {}}
+    header = results.header({}, {"torch": version}, len(rows), inputs=inputs, environment=environment)
+    with results.Writer(path) as writer:
+        writer.line(header | values)
+        writer.rows(rows)
+        writer.close({}, complete)
+    return str(path)
+
+
+def test_releases_stand_below_one_another_with_what_explains_each_change(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = replace(ROW, case="b", status="xfail", reason="a known defect", error=3.0, bits="0b")
+    moved, fixed = replace(ROW, bits="ff"), replace(known, status="pass", reason="", error=0.1, bits="0c")
+    worse = replace(ROW, case="c", error=0.9, bits="0e")
+    release(tmp_path / "new.jsonl", "2.10.0+cpu", moved, fixed, worse)
+    release(tmp_path / "old.jsonl", "2.9.1", replace(ROW, bits="0a"), known, replace(worse, error=0.1, bits="0d"))
+    assert versions.main([str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    (old,) = (line for line in text.splitlines() if line.startswith("| 2.9.1 |"))
+    (new,) = (line for line in text.splitlines() if line.startswith("| 2.10.0+cpu |"))
+    assert old.split(" | ", 2)[2] == "3 | 2 | 1 | 0 | 0 |  |  |  |  |"
+    assert new.split(" | ", 2)[2] == "3 | 3 | 0 | 0 | 0 | 1 | 1 | 1 | 1 |"
+    assert "- 1 fixed: a known defect, as in `softmax/f/eager/cpu/float32/b/value`" in text
+    worst = "`softmax/f/eager/cpu/float32/c/value` (`error 0.1 -> 0.9 of the bound`)"
+    assert f"- 1 regressed: `softmax, f`: error, as in {worst}" in text
+
+
+def test_a_baseline_is_the_run_that_it_was_made_of_to_a_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "FOLDER", tmp_path)
+    row = replace(ROW, got="0.123456789", want="0.123456788", at=(1,), ulp=0.5, bits="0a", seconds=1.0)
+    fail = replace(row, case="b", status="fail", reason="bound", error=2.0)
+    paths = [release(tmp_path / f"{v}.jsonl", v, row, fail) for v in ("2.9.1", "2.10.0", "2.11.0+cpu")]
+    assert baselines.main(paths) == 0
+    made = sorted(path.name for path in tmp_path.glob("*.gz"))
+    assert made == ["torch-2.10.0.jsonl.gz", "torch-2.11.0.jsonl.gz"]
+    whole, small = (results.read(path) for path in (Path(paths[1]), tmp_path / made[0]))
+    assert (small.rows[0].got, small.rows[1]) == ("", fail)
+    found = gate(whole, small, Policy())
+    assert (found.code, found.changes, found.compared) == (0, [], 2)
+
+
+def test_a_baseline_has_no_operation_whose_inputs_are_others_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "FOLDER", tmp_path)
+    stale = {"softmax/float32": "00", "gone/float32": "00"}
+    assert baselines.main([release(tmp_path / "a.jsonl", "2.9.1", ROW, inputs=stale)]) == 0
+    made = results.read(tmp_path / "torch-2.9.1.jsonl.gz")
+    assert (made.rows, made.header["inputs"]) == ([], {})
+
+
+@pytest.mark.parametrize("main", [versions.main, baselines.main])
+def test_what_cannot_be_a_release_is_refused(
+    main: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(baselines, "FOLDER", tmp_path)
+    cut = release(tmp_path / "cut.jsonl", "2.9.1", ROW, complete=False)
+    two = release(tmp_path / "two.jsonl", "2.9.1", ROW, replace(ROW, framework="jax"))
+    for names in ([], [cut], [two], [str(tmp_path / "none.jsonl")]):
+        assert main(names) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", sorted(BASELINES.iterdir()), ids=lambda path: path.name)
+def test_the_baselines_are_runs_of_todays_inputs_without_failures(path: Path) -> None:
+    run = results.read(path)
+    framework, _, version = path.name.removesuffix(".jsonl.gz").partition("-")
+    assert run.header["subject"][framework].partition("+")[0] == version
+    assert run.complete
+    assert not [row.id for row in run.rows if row.bad]
+    assert len({row.op for row in run.rows}) > len(OPS) / 2, "too much was taken out: make the runs again"
+    again = "python benchmarks/baselines.py baselines"
+    assert baselines.current(run.header["inputs"]) == run.header["inputs"], f"cases have changed: {again}"
+
+
+def test_there_are_baselines_of_each_framework() -> None:
+    assert {path.name.partition("-")[0] for path in BASELINES.iterdir()} == {"torch", "tensorflow", "jax"}
 
 
 # --- seeds

@@ -48,6 +48,12 @@ def real_run() -> Run:
     return Run(header, list(rows.values()), {"complete": True, "seconds": {}})
 
 
+def moved_of(run: Run) -> Run:
+    """The same of another version, in which some results have other bits and are worse."""
+    rows = [replace(row, bits="ff" * 8, error=0.9) if row.case == "scale-10" and row.bits else row for row in run.rows]
+    return Run(run.header | {"subject": {"numpy": "9.9"}}, rows, run.footer)
+
+
 BROKEN = "softmax/gradparity.adapters.numpy.softmax_pure_python/eager/cpu/float32/scale-1/value"
 
 
@@ -56,8 +62,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One of a real run, one of the same run with other results beside it, one of a gate, one hostile."""
     run, folder = real_run(), tmp_path_factory.mktemp("pages")
     chapters = cli.chapters({"softmax", "ragged_centroid"}, floor=False)
-    moved = [replace(row, bits="ff" * 8, error=0.9) if row.case == "scale-10" and row.bits else row for row in run.rows]
-    new = Run(run.header | {"subject": {"numpy": "9.9"}}, moved, run.footer)
+    new = moved_of(run)
     texts = {
         "real": page.of_runs([Named("run.jsonl", run)], chapters, cli.program_of),
         "two": page.of_runs([Named("a.jsonl", run), Named("b.jsonl", new)], chapters),
@@ -184,6 +189,21 @@ def test_only_differences(browser: Any, pages: dict[str, Path], name: str) -> No
         box.uncheck()
         assert count(opened).startswith(f"{2 * len(real_run().rows):,} of ")
         assert opened.get_by_role("columnheader").count() == 3
+
+
+def test_cells_say_how_many_rows_are_worse_than_before(browser: Any, pages: dict[str, Path]) -> None:
+    old = real_run()
+    worse = sum(change.bucket == "regressed" for change in gate(old, moved_of(old), Policy(), across=True).changes)
+    assert worse
+    with Opened(browser, pages["two"]) as opened:
+        assert "↓ worse than before" in opened.locator("#legend").inner_text()
+        marks = "".join(opened.locator("#cells").all_inner_texts())
+        assert sum(map(int, re.findall(r"↓(\d+)", marks))) == worse
+        assert opened.locator("#cells td:nth-child(2)").filter(has_text="↓").count() == 0, "the older column"
+        corner = opened.get_by_role("columnheader", name="Operation")
+        assert corner.evaluate("(e) => [getComputedStyle(e).position, getComputedStyle(e).left]") == ["sticky", "0px"]
+    with Opened(browser, pages["real"]) as opened:
+        assert "than before" not in opened.locator("#legend").inner_text()
 
 
 def test_a_cell_opens_with_its_cases_and_copies_the_program(browser: Any, pages: dict[str, Path]) -> None:

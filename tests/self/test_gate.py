@@ -6,6 +6,7 @@ import datetime
 import io
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -480,3 +481,23 @@ def test_exit_codes_and_files(tmp_path: Path) -> None:
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
     for form in ("json", "junit", "markdown"):
         assert gradparity_command("gate", whole, bad, "--format", form).returncode == 1
+
+
+def test_runs_with_other_numbers_of_threads_are_not_compared_unless_one_says_so(tmp_path: Path) -> None:
+    runs = {n: str(tmp_path / f"{n}.jsonl") for n in ("1", "2")}
+    few = ("--framework", "numpy", "--op", "softmax", "--dtype", "float32", "-n", "1")
+    for n, path in runs.items():
+        made = gradparity_command("run", *few, "--threads", n, "-o", path)
+        assert made.returncode == 0, made.stderr
+    assert results.read(Path(runs["2"])).header["environment"]["variables"]["numpy eager"]["OMP_NUM_THREADS"] == "2"
+    refused = gradparity_command("gate", *runs.values())
+    assert (refused.returncode, "OMP_NUM_THREADS (numpy eager) 1 -> 2" in refused.stdout) == (3, True)
+    allowed = gradparity_command("gate", *runs.values(), "--across-environments")
+    assert allowed.returncode == 0, allowed.stdout
+
+
+@pytest.mark.parametrize("threads", ["0", "two"])
+def test_a_number_of_threads_that_is_none_is_refused(threads: str) -> None:
+    for words, environment in ((("--threads", threads), {}), ((), {"GRADPARITY_THREADS": threads})):
+        refused = gradparity_command("run", "--op", "softmax", *words, env=os.environ | environment)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr

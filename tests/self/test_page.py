@@ -155,13 +155,17 @@ def test_what_is_gone_is_marked_where_it_was() -> None:
     assert [group["changed"] for group in found["groups"]] == [{"0": "gone"}, {}]
 
 
-def test_each_version_is_compared_with_the_oldest_whatever_the_order_of_the_runs() -> None:
+def test_each_version_is_compared_with_the_one_before_it_whatever_the_order_of_the_runs() -> None:
     now = replace(ROW, bits="ff")
     found = data_of(shown(*(run_of(now, version=version) for version in ("2.14.0.dev1", "2.10.0", "2.9.1+cpu", "x"))))
     versions = [column["version"] for column in found["columns"]]
     assert versions == ["x", "2.9.1+cpu", "2.10.0", "2.14.0.dev1"]
     found = data_of(shown(run_of(now, version="2.10.0"), run_of(ROW, version="2.9.1")))
     assert [group["changed"] for group in found["groups"]] == [{"0": "before"}, {"0": "bits"}]
+    text = shown(*(run_of(row, version=v) for row, v in ((now, "2.11.0"), (ROW, "2.9.1"), (now, "2.10.0"))))
+    assert [group["changed"] for group in data_of(text)["groups"]] == [{"0": "before"}, {"0": "bits"}, {}]
+    assert "torch 2.9.1, 2.10.0, 2.11.0" in text
+    assert "Each run beside the one of the version before: 1 bits changed, no worse." in text
 
 
 def test_each_run_is_compared_with_the_first_that_has_the_same_framework_and_mode() -> None:

@@ -29,6 +29,7 @@ from gradparity.environment import cache_folder
 from gradparity.mutation import NUMPY
 from gradparity.mutation import right as right_of
 from gradparity.op import FORMATS, GradparityError, Result, nearest
+from gradparity.plugin import Plan
 from gradparity.reference import OPS
 from gradparity.snippet import call_lines, snippet
 
@@ -68,7 +69,7 @@ def test_a_worker_imports_only_the_framework_that_it_checks(adapter: Adapter) ->
         "    item.run()\n"
         f"print(sorted({others!r} & set(sys.modules) - before))"
     )
-    environment = os.environ | dict(adapter.process)
+    environment = os.environ | adapter.on_record
     output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], text=True, env=environment)
     assert output.strip().splitlines()[-1] == "[]"
 
@@ -106,7 +107,7 @@ print(before == flags() or (before, flags()))
 def test_loading_keras_changes_no_flag_of_another_framework(adapter: Adapter) -> None:
     """Of those that are there; the backend's own, too, which another adapter of the process may compute with."""
     there = ",".join({a.framework for a in INSTALLED} & {"torch", "jax", "tensorflow"})
-    command = [sys.executable, "-W", "ignore", "-c", FLAGS, there, json.dumps(dict(adapter.process)), adapter.mode]
+    command = [sys.executable, "-W", "ignore", "-c", FLAGS, there, json.dumps(adapter.on_record), adapter.mode]
     output = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL)
     assert output.strip().splitlines()[-1] == "True"
 
@@ -121,6 +122,20 @@ def test_a_framework_of_several_parts_is_absent_where_one_is(monkeypatch: pytest
         GradparityError, match=r'apart own is not installed here: pip install "gradparity\[no_such_backe'
     ):
         Selection(("apart",))
+
+
+def test_an_entry_for_a_part_that_is_absent_is_no_typo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keras comes with TensorFlow, and its entries for another backend match no row that could run there."""
+    here = next(a for a in catalogue.adapters() if a.framework == "numpy")
+    apart = replace(here, mode="other-backend", companions=("no_such_backend",), known_failures="")
+    file = tmp_path / "known.toml"
+    text = '[[numpy]]\nid = "*/{}/*"\nversions = ">=1"\nstatus = "fail"\nkind = "shape"\nreason = "why"\n'
+    file.write_text(text.format("other-backend"))
+    monkeypatch.setattr(catalogue, "adapters", lambda: (replace(here, known_failures=str(file)), apart))
+    assert [known.id for known in Plan(Selection(), ()).known] == [["*/other-backend/*"]]
+    file.write_text(text.format("no-such-backend"))
+    with pytest.raises(GradparityError, match="matches no row"):
+        Plan(Selection(), ()).known  # noqa: B018
 
 
 # --- the catalogue
@@ -161,11 +176,11 @@ def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.Monke
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "theirs")
     assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == "theirs"
     monkeypatch.setenv("GRADPARITY_CACHE", "")
-    assert adapter.variables == adapter.process
+    assert adapter.variables == adapter.on_record
     monkeypatch.delenv("GRADPARITY_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "gradparity"
-    assert "JAX_COMPILATION_CACHE_DIR" not in adapter.process, "what is kept changes no result: not on record"
+    assert "JAX_COMPILATION_CACHE_DIR" not in adapter.on_record, "what is kept changes no result: not on record"
 
 
 def test_a_process_that_holds_too_much_lets_go(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,74 @@
+"""Run files to compare with, kept small: of each framework the newest release of these runs and the one before it.
+
+    tox -e jax-0.6.2,jax-0.10.2,tensorflow-2.18.1,tensorflow-2.21.0,torch-2.13.0 -- --dtype float32
+    python benchmarks/baselines.py runs            # writes baselines/jax-0.10.2.jsonl.gz and so on
+
+All rows are kept but those of operations whose inputs are no longer the suite's, which no gate would compare; of one
+that passes, three figures of its error, and not what was computed, where and in which time. Exit code 2 for a file
+that is no run, or an incomplete one. After a change of cases `python benchmarks/baselines.py baselines` takes out what
+cannot be compared any more.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from versions import by_framework
+
+from gradparity import results
+from gradparity.cases import digest_of_inputs
+from gradparity.cli import run_files
+from gradparity.op import GradparityError, Result
+from gradparity.reference import OPS
+from gradparity.results import Run, Writer
+
+FOLDER = Path(__file__).parents[1] / "baselines"
+KEPT = 2  # releases of a framework
+
+
+def small(row: Result) -> Result:
+    """What a gate does not look at is taken out of a row that passes."""
+    row = replace(row, seconds=0.0)
+    if row.status != "pass" or row.is_share:
+        return row
+    return replace(row, error=float(f"{row.error:.3g}"), got="", want="", at=(), ulp=math.nan)
+
+
+def current(inputs: Mapping[str, str]) -> dict[str, str]:
+    """The operations and dtypes whose inputs are those of this suite."""
+    return {place: digest for place, digest in inputs.items() if digest == digest_today(*place.split("/"))}
+
+
+def digest_today(op: str, dtype: str) -> str:
+    return digest_of_inputs(OPS[op], dtype, 0) if op in OPS else ""
+
+
+def write(run: Run, path: Path) -> int:
+    """The number of rows."""
+    inputs = current(run.header["inputs"])
+    rows = [small(row) for row in run.rows if f"{row.op}/{row.dtype}" in inputs]
+    with results.written_whole(path) as half, Writer(half) as writer:
+        writer.line({**run.header, "inputs": inputs, "planned": len(rows)})
+        writer.rows(rows)
+        writer.close({}, complete=True)
+    return len(rows)
+
+
+def main(names: list[str]) -> int:
+    try:
+        for framework, runs in by_framework(map(results.read, run_files(names))).items():
+            for run in runs[-KEPT:]:
+                path = FOLDER / f"{framework}-{run.header['subject'][framework].partition('+')[0]}.jsonl.gz"
+                print(f"{path.name}: {write(run, path):,} of {len(run.rows):,} rows, {path.stat().st_size // 1024} kB")
+    except GradparityError as error:
+        print(f"baselines.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
