@@ -668,7 +668,9 @@ BY_ROW = redeclared(FUNCTIONS, {
     "multilabel_margin/torch.nn.functional.multilabel_margin_loss": {"unsupported": {"*/zero-rows": NO_RULE}},
     "one_vs_rest/*": {
         "unsupported": {"*/vjp/*": "torch.func.vmap refuses its gradient, which asks for a value"},
-        "edges": {"bad_label": "no class", "label_shape": {"*/labels-too-few": Raises("ValueError")}},
+        "edges": {"bad_label": "no class", "label_shape": {
+            "*/labels-too-few": Raises("ValueError"), "*/value/labels-2d": "accepted", "*": REFUSED,
+        }},
     },
     "ragged_centroid/*": {"unsupported": {"*": "torch.func.vmap has no torch.unique: its shape depends on values"}},
 })  # fmt: skip

@@ -634,11 +634,18 @@ def test_a_road_leads_to_the_same_place(op: Op, road: str) -> None:
     other = replace(op, forward=taken.forward or op.forward, vjp=taken.vjp or op.vjp)
     for case in smooth_cases(op):
         arrays, params = drawn(op, case), tracked(A, case.params)
+        if road == "one-added-to-all" and together(arrays["x"], case.params["margin"]):
+            continue  # which score is the largest is lost: the gradient is known to an interval only
         want = tracked_value(op, arrays, params)
         assert_agree(tracked_value(other, arrays, params), want)
         g = cotangent(op, case, want.shape)
         for k, dx in tracked_vjp(op, g, arrays, params).items():
             assert_agree(tracked_vjp(other, g, arrays, params)[k], dx)
+
+
+def together(x: Array, margin: Array) -> bool:
+    """Whether scores that differ are equal once the margin is added to them."""
+    return any(len(np.unique(row + margin)) < len(np.unique(row)) for row in x)
 
 
 def assert_agree(a: Tracked, b: Tracked) -> None:
