@@ -698,12 +698,12 @@ def test_the_multiclass_hinge_at_its_kinks(kink: float) -> None:
     """Of scores 3, 2, 2 and 4 for the first class: two at the kink, one beyond it; p = 2 needs no convention there."""
     x, weight, t = np.array([[3.0, 2, 2, 4]]), np.array([2.0, 1, 1, 1]), np.array([0])
     vjp = OPS["multiclass_hinge"].vjp
-    assert vjp(np.ones(1), None, x, t, weight, kink=kink)["x"].tolist() == [
+    assert vjp(np.ones(1), None, x, t, weight=weight, kink=kink)["x"].tolist() == [
         [-2 - 4 * kink, 2 * kink, 2 * kink, 2]
     ]  # fmt: skip
-    halved = vjp(np.ones(1), None, x, t, weight, kink=kink, divisor="classes")["x"]
+    halved = vjp(np.ones(1), None, x, t, weight=weight, kink=kink, divisor="classes")["x"]
     assert halved.tolist() == [[-0.5 - kink, kink / 2, kink / 2, 0.5]]
-    assert vjp(np.ones(1), None, x, t, weight, p=2, kink=kink)["x"].tolist() == [[-8, 0, 0, 8]]
+    assert vjp(np.ones(1), None, x, t, weight=weight, p=2, kink=kink)["x"].tolist() == [[-8, 0, 0, 8]]
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
@@ -711,11 +711,11 @@ def test_a_score_that_is_nan(slope: float) -> None:
     """Its loss is NaN; the other wrong classes are pulled as always, the label by all of them."""
     x, weight, t = np.array([[0.0, np.nan, 2.0]]), np.ones(3), np.array([0])
     op, one = OPS["multiclass_hinge"], np.ones(1)
-    assert np.isnan(op.forward(x, t, weight)).all()
-    dx = op.vjp(one, None, x, t, weight, nan_margin=slope)["x"]
+    assert np.isnan(op.forward(x, t, weight=weight)).all()
+    dx = op.vjp(one, None, x, t, weight=weight, nan_margin=slope)["x"]
     assert np.array_equal(dx, [[-1 - slope, slope, 1]], equal_nan=True)
     for square in (0.0, np.nan):
-        dx = op.vjp(one, None, x, t, weight, p=2, nan_margin=slope, nan_square=square)["x"]
+        dx = op.vjp(one, None, x, t, weight=weight, p=2, nan_margin=slope, nan_square=square)["x"]
         assert np.array_equal(dx, [[-6 - square, square, 6]], equal_nan=True)
 
 
