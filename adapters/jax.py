@@ -429,7 +429,7 @@ see https://github.com/jax-ml/jax/issues/40409"
 OF_A_NORM = {"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")}
 NO_GRADIENT_AT_0 = (
     "rows without their mean have the singular value 0, and where that comes out as exactly 0 the gradient of "
-    "jnp.linalg.svd is NaN"
+    "jnp.linalg.svd is NaN, see https://github.com/jax-ml/jax/issues/2311"
 )
 NO_EIGH = {"*float16/*": "jax.numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"

@@ -309,7 +309,7 @@ def adapter(
         "keras", mode, "keras", declared,
         on(name, partial(backend.value, **own)), on(name, partial(backend.value_and_vjp, **own)),
         show={**backend.SHOW, "import": shown, **more}, process={**backend.PROCESS, "KERAS_BACKEND": name},
-        keeps=getattr(backend, "KEEPS", {}), forget=getattr(backend, "forget", Adapter.forget),
+        keeps=getattr(backend, "KEEPS", {}), forget=backend.forget,
         default=mode == "tensorflow", known_failures=KNOWN_FAILURES, companions=(name,),
     )  # fmt: skip
 

@@ -95,6 +95,13 @@ def graph_of(fn: Fn, backend: str) -> Fn:
     return call
 
 
+def forget() -> None:
+    import torch
+
+    graph_of.cache_clear()
+    torch.compiler.reset()
+
+
 def value_by_row(fn: Fn, arrays: Arrays) -> tuple[Array, ...]:
     import torch
 
@@ -705,7 +712,7 @@ ADAPTERS = (
         "torch", "compile-aot", "torch", IN_A_GRAPH, partial(value, compiled=aot),
         partial(value_and_vjp, compiled=aot),
         show=SHOW | {"compile": 'torch.compile({}, backend="aot_eager", fullgraph=True, dynamic=False)'},
-        process=PROCESS, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        process=PROCESS, forget=forget, known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "torch", "vmap-grad", "torch", BY_ROW, value_by_row, value_and_vjp_by_row,

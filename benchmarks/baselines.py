@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from versions import by_framework
+from versions import printed
 
 from gradparity import results
 from gradparity.cases import digest_of_inputs
-from gradparity.cli import run_files
-from gradparity.op import GradparityError, Result
+from gradparity.op import Result
 from gradparity.reference import OPS
 from gradparity.results import Run, Writer
 
@@ -58,17 +58,15 @@ def write(run: Run, path: Path) -> int:
     return len(rows)
 
 
-def main(names: list[str]) -> int:
-    try:
-        for framework, runs in by_framework(map(results.read, run_files(names))).items():
-            for run in runs[-KEPT:]:
-                path = FOLDER / f"{framework}-{run.header['subject'][framework].partition('+')[0]}.jsonl.gz"
-                print(f"{path.name}: {write(run, path):,} of {len(run.rows):,} rows, {path.stat().st_size // 1024} kB")
-    except GradparityError as error:
-        print(f"baselines.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+def kept(runs: dict[str, list[Run]]) -> Iterator[str]:
+    """What was written."""
+    for framework, own in runs.items():
+        for run in own[-KEPT:]:
+            path = FOLDER / f"{framework}-{run.header['subject'][framework].partition('+')[0]}.jsonl.gz"
+            yield f"{path.name}: {write(run, path):,} of {len(run.rows):,} rows, {path.stat().st_size // 1024} kB"
 
+
+main = partial(printed, "baselines.py", kept)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -127,8 +127,9 @@ class Problem:
 def gradparity(problem: Problem, plant: Plant | None) -> Thunk:
     from gradparity.adapter import Implementation
     from gradparity.adapters.torch import ADAPTERS
-    from gradparity.check import REMEMBERED, check
+    from gradparity.check import check
     from gradparity.reference.cross_entropy import OP
+    from gradparity.truth import REMEMBERED
 
     renames = {"x": "input", "t": "target"}
     api = Implementation(OP.name, "torch.nn.functional.cross_entropy", partial(torch_loss, plant), renames)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 
 from packaging.version import Version
@@ -111,15 +112,18 @@ def page(runs: dict[str, list[Run]]) -> Iterator[str]:
             yield from explained(compared, framework)
 
 
-def main(names: list[str]) -> int:
+def printed(program: str, make: Callable[[dict[str, list[Run]]], Iterator[str]], names: list[str]) -> int:
+    """The exit code. Prints what the program makes of these run files."""
     try:
-        for line in page(by_framework(map(results.read, run_files(names)))):
+        for line in make(by_framework(map(results.read, run_files(names)))):
             print(line)
     except GradparityError as error:
-        print(f"versions.py: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     return 0
 
+
+main = partial(printed, "versions.py", page)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -148,7 +148,7 @@ class Runs:
                 "--select",
                 self.select,
                 "--tier",
-                "every",
+                "full",
                 "--seed",
                 str(self.seed),
             ]

@@ -15,7 +15,7 @@ from gradparity.cases import digest_of_inputs
 from gradparity.check import blank, check
 from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
-from gradparity.tiers import TIERS, tier_of
+from gradparity.tiers import TIERS
 
 DTYPES = tuple(FORMATS)
 
@@ -53,12 +53,11 @@ class Selection:
     op: tuple[str, ...] = ()
     select: str = ""
     seed: int = 0
-    tier: str = "every"
+    tier: str = "full"
     shard: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         """Raises GradparityError for a name that is not known or a framework that is not installed."""
-        tier_of(self.tier)
         valid = {
             "framework": sorted({a.framework for a in adapters()}),
             "mode": sorted({a.mode for a in adapters()}),
@@ -66,8 +65,8 @@ class Selection:
             "dtype": list(DTYPES),
             "op": sorted(OPS),
         }
-        for what, names in valid.items():
-            for name in getattr(self, what):
+        for what, names in {**valid, "tier": list(TIERS)}.items():
+            for name in (self.tier,) if what == "tier" else getattr(self, what):
                 if name not in names:
                     raise GradparityError(nearest(name, names, what))
         for name in self.framework:

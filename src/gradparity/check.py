@@ -1,22 +1,21 @@
-"""The one place where numbers are compared."""
+"""What an implementation computes, set beside the reference: a row for each case and check."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 import warnings
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from gradparity.adapter import Adapter, Implementation, Rule
-from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, fl, size
+from gradparity.arithmetic import EVERYTHING, EXACTLY, Tracked, size
 from gradparity.cases import LAYOUTS, Group, groups
-from gradparity.environment import flushes_to_zero
+from gradparity.comparison import as_integers, described, digest, distance, number, ratios, wrong_kind
 from gradparity.invariant import Subject, exact_in_wide, in_wide
 from gradparity.misrounded import Baseline, misrounded
 from gradparity.op import (
@@ -30,20 +29,27 @@ from gradparity.op import (
     Arrays,
     Case,
     FallbackError,
-    Format,
     GradparityError,
     Invariant,
     Op,
     Raises,
     Result,
-    Road,
     UnsupportedError,
     is_float,
     join,
     named,
     nearest,
-    outputs,
     wide,
+)
+from gradparity.truth import (
+    cotangents,
+    declared,
+    expected,
+    grouped,
+    remembered,
+    sound,
+    stored_value,
+    stored_vjp,
 )
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "eigh",
@@ -132,6 +138,14 @@ def timed(what: str) -> Iterator[None]:
         SECONDS[what] += time.perf_counter() - start
 
 
+@contextmanager
+def calling() -> Iterator[None]:
+    """Around calls of a framework: a warning is no verdict."""
+    with timed("framework"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """One call of check. raises: the exception that is due in its cases, "" where a result is."""
@@ -207,8 +221,7 @@ class Run:
             want = {} if self.raises else self.expected(group)
         before = SECONDS["framework"]
         try:
-            with timed("framework"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a warning is no verdict
+            with calling():
                 got = self.computed(group)
         except Exception as exception:  # whatever a framework raises is a result
             if len(group.cases) == 1 or isinstance(exception, FallbackError | UnsupportedError):
@@ -509,7 +522,7 @@ class SameRun(Run):
         with timed("reference"):
             want = self.expected(other)
         try:
-            with timed("framework"):
+            with calling():
                 first, second = self.computed(group), self.computed(other)
         except Exception as exception:  # as of any result
             yield from self.raised(group, exception)
@@ -524,7 +537,8 @@ class SameRun(Run):
 
     def agreement(self, pairs: Sequence[tuple[Array, Array, Tracked]]) -> dict[str, Any]:
         """What there is to say of two results of the same, and what each of them may err by."""
-        kind = getattr(pairs[0][0], "dtype", self.kind)  # another than is due is said where the reference is compared
+        one = pairs[0][0]  # another dtype than is due is said where the reference is compared
+        kind = one.dtype if is_float(one) else self.kind
         for *both, want in pairs:
             for mismatch in filter(None, (wrong_kind(one, want.v, kind) for one in both)):
                 return {"status": "fail", "reason": mismatch[0], "message": mismatch[1]}
@@ -532,17 +546,12 @@ class SameRun(Run):
             return {"status": "pass", "reason": BIT_EQUAL, "error": 0.0}
         form = FORMATS[self.dtype]
         error = max(float(ratios(b, a.astype(w.v.dtype), 2 * w.full, form).max(initial=0)) for a, b, w in pairs)
-        count = sum(int((bits(a) != bits(b)).sum()) for a, b, _ in pairs)
+        count = sum(int((as_integers(a) != as_integers(b)).sum()) for a, b, _ in pairs)
         seen = {"error": error, "got": f"{count} of {sum(a.size for a, *_ in pairs)} other"}
         if error <= 1:
             return seen | {"status": "pass", "reason": WITHIN_BOUND}
         words = f"computed {self.how}, {seen['got']}, by up to {error:.3g} times what the two may differ"
         return seen | {"status": "fail", "reason": "bound", "message": words}
-
-
-def bits(a: Array) -> Array:
-    """As unsigned integers."""
-    return np.ascontiguousarray(a).view(f"u{a.dtype.itemsize}")
 
 
 def in_part(got: Any, group: Group) -> Any:
@@ -604,191 +613,3 @@ def reference_subject(op: Op, implementation: Implementation, dtype: str, silent
         return {k: in_wide(dtype, v) for k, v in dx.items()}
 
     return Subject(dtype, value, vjp)
-
-
-def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: str) -> list[Group]:
-    """By the cases themselves, not their names: somebody's case of the same name has other inputs."""
-    return remembered((op, dtype, cases, seed, direction), lambda: groups(op, dtype, cases, seed, direction))
-
-
-T = TypeVar("T")
-REMEMBERED: OrderedDict[Any, Any] = OrderedDict()
-MOST_REMEMBERED = 128  # groups, their references and bounds: what the implementations of one op and dtype share
-
-
-def remembered(key: Any, make: Callable[[], T]) -> T:
-    if key not in REMEMBERED:
-        REMEMBERED[key] = make()
-        if len(REMEMBERED) > MOST_REMEMBERED:
-            REMEMBERED.popitem(last=False)
-    REMEMBERED.move_to_end(key)
-    found: T = REMEMBERED[key]
-    return found
-
-
-def cotangents(group: Group, y: Array) -> Array:
-    """The group's cotangent, drawn once for the framework and the reference."""
-    return remembered((id(group), "cotangents"), lambda: (group, group.cotangents(y)))[1]
-
-
-def expected(
-    op: Op, implementation: Implementation, group: Group, dtype: str, direction: str, silent: str = ""
-) -> dict[str, Tracked]:
-    """Truth and bound of each check, for this implementation's conventions, road and precision."""
-    key = (declared(op, implementation, dtype, direction), id(group), dtype, direction, silent)
-    make = reference_value if direction == "value" else reference_vjp
-    # the group is kept beside its reference, so that its id is not given to another meanwhile
-    return remembered(key, lambda: (group, make(op, implementation, group, dtype, silent)))[1]
-
-
-def declared(op: Op, implementation: Implementation, dtype: str, direction: str) -> tuple[Any, ...]:
-    """All of an implementation that its reference depends on."""
-    precisions = [repr(implementation.precision_of(dtype, d)) for d in ("value", direction)]
-    return (op, repr(implementation.declared(op)), implementation.road, *precisions)
-
-
-def reference_value(
-    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
-) -> dict[str, Tracked]:  # fmt: skip
-    y = stored_value(op, implementation, dtype, silent, group.arrays | dict(group.params))
-    return dict(zip(op.checks("value"), y, strict=True))
-
-
-def reference_vjp(
-    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
-) -> dict[str, Tracked]:  # fmt: skip
-    y = expected(op, implementation, group, dtype, "value", silent)["value"]
-    g = cotangents(group, y.v)
-    dx = stored_vjp(op, implementation, dtype, silent, g, y, group.arrays | dict(group.params))
-    return {join("vjp", k): v for k, v in dx.items()}
-
-
-def stored_value(
-    op: Op, implementation: Implementation, dtype: str, silent: str, arguments: Arrays
-) -> tuple[Tracked, ...]:  # fmt: skip
-    """The outputs of the reference, as the implementation may store them."""
-    refuse_flush_to_zero()
-    refuse_other_rounding()
-    a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
-    forward = road_of(op, implementation).forward or op.forward
-    with np.errstate(all="ignore"):
-        y = outputs(forward(**tracked(a, arguments), **conventions(op, implementation, dtype)))
-        return tuple(sound(a.store(part), op) for part in y)
-
-
-def stored_vjp(
-    op: Op, implementation: Implementation, dtype: str, silent: str, g: Array, y: Tracked, arguments: Arrays
-) -> Arrays:  # fmt: skip
-    """Its gradients for the cotangent g, from the stored output y."""
-    a = Arithmetic(dtype, implementation.precision_of(dtype, "vjp"), silent)
-    vjp = road_of(op, implementation).vjp or op.vjp
-    with np.errstate(all="ignore"):
-        dx = vjp(a(g), Tracked(y.v, y.e, a), **tracked(a, arguments), **conventions(op, implementation, dtype))
-        return {k: sound(a.store(dx[k]), op) for k in op.wrt}
-
-
-def conventions(op: Op, implementation: Implementation, dtype: str) -> dict[str, Any]:
-    """As declared, numbers rounded to the dtype: they are constants of the formula, and that is where it stands."""
-    values = implementation.declared(op)
-    return {k: float(fl(np.asarray(v), FORMATS[dtype])) if isinstance(v, float) else v for k, v in values.items()}
-
-
-def road_of(op: Op, implementation: Implementation) -> Road:
-    """The declared road; one that does not exist would silently be the operation's own."""
-    if implementation.road and implementation.road not in op.roads:
-        raise GradparityError(nearest(implementation.road, sorted(op.roads), f"road of {op.name}"))
-    return op.roads.get(implementation.road, Road())
-
-
-def refuse_flush_to_zero() -> None:
-    """The processor's flush-to-zero mode belongs to the thread, NumPy's arithmetic included: the reference would be
-    wrong wherever it underflows, and agree with what is wrong in the same way."""
-    if flushes_to_zero():
-        raise GradparityError(
-            "flush-to-zero is on in this thread, so the reference would be wrong: switch it off "
-            "(torch.set_flush_denormal(True) or a library built with -ffast-math may have switched it on)"
-        )
-
-
-def refuse_other_rounding(add: Callable[..., Array] = np.add) -> None:
-    """The rules, and what is exact without a long double, need float64 sums that are rounded once, to nearest even.
-    Where they are rounded in a register of 64 bits first, or in a mode set by somebody, one of these two is another."""
-    if add(1.0, np.array([2.0**-53, 2.0**-53 + 2.0**-75])).tolist() != [1.0, 1 + 2.0**-52]:
-        raise GradparityError(
-            "float64 sums are not rounded once to nearest in this thread, so no bound would hold: use a build for SSE2 "
-            "instead of x87, and the rounding mode to nearest"
-        )
-
-
-def tracked(a: Arithmetic, values: Any) -> dict[str, Any]:
-    """Float arrays and parameters as inputs of the arithmetic; labels and words as they are."""
-    return {k: a(v) if is_float(v) else v for k, v in values.items()}
-
-
-def sound(y: Tracked, op: Op) -> Tracked:
-    """A bound that is NaN, negative or of another shape judges nothing."""
-    if np.isnan(y.e).any() or (y.e < 0).any() or y.full.shape != y.v.shape:
-        raise GradparityError(f"the bound of {op.name} is NaN or negative somewhere: a rule of the arithmetic is wrong")
-    return y
-
-
-def digest(data: bytes) -> str:
-    """Sixteen hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
-
-
-MOST_SHOWN = 6
-
-
-def described(got: Any) -> str:
-    """A result in a few words."""
-    a = np.asarray(got)
-    shown = ", ".join(str(v) for v in a.reshape(-1)[:MOST_SHOWN].tolist())
-    return f"[{shown}{', ...' * (a.size > MOST_SHOWN)}] of shape {a.shape}, {a.dtype}"
-
-
-def wrong_kind(got: Any, want: Array, kind: np.dtype[Any]) -> tuple[str, str] | None:
-    """What is wrong with the output before any number of it is looked at."""
-    if not isinstance(got, np.ndarray):
-        return "missing", f"gave {type(got).__name__} where an array was due"
-    if got.shape != want.shape:
-        return "shape", f"shape {got.shape}, but it should be {want.shape}"
-    if got.dtype != kind:
-        return "dtype", f"dtype {got.dtype}, but it should be {kind}"
-    return None
-
-
-def ratios(got: Array, want: Array, e: Array, form: Format) -> Array:
-    """|got - want| / e by element: 0 where equal, infinite where nothing is allowed and they differ.
-
-    What is not finite is matched by position first. Where |want| + e reaches beyond the largest number, infinity of
-    that sign is right; where |want| itself does, nothing much below that number is.
-    """
-    with np.errstate(all="ignore"):
-        got = got.astype(want.dtype)
-        gap = size(got - want)
-        if np.isfinite(gap).all() and np.isfinite(e).all():
-            return np.divide(gap, e, out=np.where(gap > 0, np.inf, 0.0), where=(e > 0) & (gap > 0))
-        ratio = np.where(gap == 0, 0.0, np.where(np.isinf(e) & np.isfinite(got), 0.0, gap / e))
-        over = np.isinf(got) & (size(want) + e >= form.max) & (np.sign(got) == np.sign(want))
-        under = (size(want) > form.max) & np.isinf(e) & (np.sign(got) * size(got) * np.sign(want) < form.max / 2)
-        match = (np.isnan(got) & np.isnan(want)) | (got == want) | over
-        unlike = ~np.isfinite(got) | ~np.isfinite(want) | under
-        return np.where(match, 0.0, np.where(unlike, np.inf, ratio)).astype(np.float64)
-
-
-def distance(got: Any, want: Any, form: Format) -> float:
-    """|got - want| in units in the last place of want."""
-    if not (np.isfinite(got) and np.isfinite(want)):
-        return 0.0 if got == want or (np.isnan(got) and np.isnan(want)) else float("inf")
-    with np.errstate(all="ignore"):
-        exponent = max(int(np.frexp(want)[1]), form.emin + 1) if want else form.emin + 1
-        return float(abs(want.dtype.type(got) - want) / np.ldexp(want.dtype.type(1), exponent - form.bits))
-
-
-DIGITS = {"float64": 17, "float32": 9, "bfloat16": 5, "float16": 5}
-
-
-def number(x: Any, dtype: str, more: int = 0) -> str:
-    """As many digits as tell one number of the dtype from the next, and some more."""
-    return f"{float(x):.{min(DIGITS[dtype] + more, 17)}g}"

@@ -9,10 +9,11 @@ from typing import Any
 from gradparity.adapter import Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection, adapter_of, find
-from gradparity.check import contributions, road_of
+from gradparity.check import contributions
 from gradparity.op import DIRECTIONS, GradparityError, Result, worst_first
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
+from gradparity.truth import road_of
 
 MOST_MESSAGES = 5
 

@@ -14,7 +14,7 @@ MODE, RUN = "other mode", "other run"
 COLUMNS = (*HOW, MODE, RUN)
 MEANING = (
     "Whether the result is the same, bit for bit: computed again; the first row alone; of arrays that lie strided or "
-    "transposed in memory; in an other mode of the framework; in an other run (of other threads, another process or "
+    "transposed in memory; in another mode of the framework; in another run (of other threads, another process or "
     "machine). = the same wherever it was looked at; otherwise the dtypes in which it is not, which is no error: each "
     "result is within its bound. FAIL: two results differ by more than their bounds allow. Empty: not looked at."
 )

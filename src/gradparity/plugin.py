@@ -68,9 +68,8 @@ class Plan:
         versions = catalogue.versions(catalogue.items(Selection()))
         files = {Path(a.known_failures) for a in catalogue.adapters() if a.known_failures}
         entries = known_failures.applicable([*sorted(files), *self.known_files], versions)
-        possible = catalogue.catalogued(
-            Selection()
-        )  # also of a backend that is not here: Keras's, beside TensorFlow alone
+        # also of a backend that is not here: Keras's, beside TensorFlow alone
+        possible = catalogue.catalogued(Selection())
         known_failures.must_match(entries, (row for item in possible for row in item.rows))
         return entries
 

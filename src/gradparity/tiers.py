@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from gradparity.cases import groups
-from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, nearest
+from gradparity.op import DIRECTIONS, FORMATS, Case, Op
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Tier:
         return tuple(c for c in every if c.name in covering(op)) if self.takes("covering", mode) else every
 
 
-# PyTorch traces a new shape for a quarter of a second, and inductor compiles it for seconds.
-TRACED, INDUCTOR = "compile*", "compile"
+TRACED = "compile*"  # the modes of torch.compile, which takes a quarter of a second to trace a new shape
 
 TIERS: Mapping[str, Tier] = {
     "quick": Tier(
@@ -42,25 +41,17 @@ TIERS: Mapping[str, Tier] = {
         ("float32", "bfloat16"), ("eager", "jit", "function"), ("*",),
     ),
     "default": Tier(
-        "everything but inductor, of torch.compile a few cases of each kind",
-        mode=("[!c]*", "compile?*"), covering=(TRACED,),
+        "four dtypes and all modes, of torch.compile a few cases of each kind", covering=(TRACED,),
     ),
-    "full": Tier("everything, by inductor a few cases of each kind", covering=(INDUCTOR,)),
-    "every": Tier("every case in every mode: hours where inductor compiles"),
+    "full": Tier("every case in every mode"),
 }  # fmt: skip
-
-
-def tier_of(name: str) -> Tier:
-    if name not in TIERS:
-        raise GradparityError(nearest(name, list(TIERS), "tier"))
-    return TIERS[name]
 
 
 @cache
 def covering(op: Op) -> frozenset[str]:
     """The names of cases that show each feature of the operation's at least once: a value of a parameter, an edge, a
-    check. They are taken by groups, which cost one call each: what shows most
-    that is new comes first, and of equals what has most cases."""
+    check. They are taken by groups, which cost one call each: what shows most that is new comes first, and of equals
+    what has most cases."""
     piles = [
         group.cases
         for dtype in FORMATS

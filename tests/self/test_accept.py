@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 import math
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import gradparity_command
 
 from gradparity import known_failures, results
 from gradparity.accept import Accepted, accept, joined, rounded_up, split, write
@@ -226,11 +225,6 @@ def test_a_file_that_cannot_be_written_whole_is_left_as_it_was(tmp_path: Path, m
     with pytest.raises(GradparityError, match="is no TOML"):
         write("[[", path)
     assert [(p.name, p.read_text(encoding="utf-8")) for p in tmp_path.iterdir()] == [("k.toml", FILE)]
-
-
-def gradparity_command(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gradparity", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_exit_codes(tmp_path: Path) -> None:

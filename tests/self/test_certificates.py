@@ -21,9 +21,9 @@ import pytest
 
 from gradparity.arithmetic import Arithmetic, Tracked, size
 from gradparity.certificates import NUMBER, Certificate, Certificates, gap, load, rounded
-from gradparity.check import tracked
 from gradparity.op import FORMATS, Array, Format, GradparityError, Op, join, outputs, wide
 from gradparity.reference import OPS
+from gradparity.truth import tracked
 
 HERE = Path(__file__).with_name("certificates")
 DTYPES = ("float64", "float32")

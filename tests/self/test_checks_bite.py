@@ -17,7 +17,8 @@ import pytest
 from gradparity.adapter import Adapter, Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import Precision
-from gradparity.check import check, ratios
+from gradparity.check import check
+from gradparity.comparison import ratios
 from gradparity.conform import explain
 from gradparity.mutants.defects import raises
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp

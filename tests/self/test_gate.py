@@ -7,8 +7,6 @@ import io
 import json
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from commands import gradparity_command, written
 from rich.console import Console
 
 from gradparity import gate_report, merge, policy, results
@@ -437,20 +436,6 @@ def test_what_does_not_belong_together_is_not_joined(more: Run, words: str) -> N
 
 
 # --- the command line
-
-
-def gradparity_command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gradparity", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
-
-
-def written(path: Path, run: Run) -> str:
-    with results.Writer(path) as writer:
-        writer.line(run.header)
-        writer.rows(run.rows)
-        if run.complete:
-            writer.close({}, complete=True)
-    return str(path)
 
 
 def test_exit_codes_and_files(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ import pytest
 
 from gradparity.arithmetic import Arithmetic, Precision, Tracked, fl
 from gradparity.cases import Draw
+from gradparity.mutants.softmax_family import rows as of_places
 from gradparity.op import FORMATS, Array, Arrays, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
 
@@ -208,11 +209,6 @@ def cross_entropy_vjp(
     inner = ep + m.rounding(gap, ep)
     product = (c + ec) * inner + ec * gap
     return product + m.rounding(c * gap, product) + m.tiny * (1 + c)
-
-
-def of_places(x: Array) -> Array:
-    by_place = np.moveaxis(x, 1, -1)
-    return by_place.reshape(int(np.prod(by_place.shape[:-1])), x.shape[1])
 
 
 def spatial_cross_entropy(m: Model, x: Array, t: Array, reduction: str) -> Array:

@@ -22,9 +22,10 @@ from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import Precision
 from gradparity.cases import groups
-from gradparity.check import check, expected
+from gradparity.check import check
 from gradparity.op import COMPARED, FORMATS, Case, Op, is_float, outputs, wide
 from gradparity.reference import OPS
+from gradparity.truth import expected
 
 NEAR = 1e-2
 LESS_NEAR = {

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import gradparity_command, written
 
 from gradparity import cli, page, results
 from gradparity.gate import BUCKETS, gate
@@ -291,19 +292,6 @@ def test_without_jinja_it_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -
 
 
 # --- the command line
-
-
-def gradparity_command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gradparity", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
-
-
-def written(path: Path, run: Run) -> str:
-    with results.Writer(path) as writer:
-        writer.line(run.header)
-        writer.rows(run.rows)
-        writer.close({}, run.complete)
-    return str(path)
 
 
 NUMPY = Result(

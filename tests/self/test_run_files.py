@@ -9,14 +9,13 @@ import json
 import os
 import re
 import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import gradparity_command
 
 from gradparity import catalogue, check_function, plugin, results
 from gradparity.catalogue import Selection
@@ -95,7 +94,7 @@ def test_the_digest_of_the_bits_is_that_of_the_bits() -> None:
     """Twice the same; another where one bit is another, be it the sign of 0."""
     import numpy as np
 
-    from gradparity.check import digest
+    from gradparity.comparison import digest
 
     x = np.arange(8, dtype=np.float32)
     assert digest(x.tobytes()) == digest(x.copy().tobytes())
@@ -242,11 +241,6 @@ def test_what_a_terminal_would_obey_is_taken_out(tmp_path: Path) -> None:
 
 
 # --- what cannot be written
-
-
-def gradparity_command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gradparity", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
 
 
 def small_disk() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import gradparity_command, written
 
 from gradparity import gate, invariances, results
 from gradparity.adapter import Implementation
@@ -132,6 +134,18 @@ def test_the_table_says_in_which_dtypes_it_differs() -> None:
     assert any("| `float32` |" in line for line in invariances.lines(found))
     (seen,) = invariances.table(run_of(rows(if_alone(1000)))).values()
     assert invariances.cell(seen["alone"]).startswith("FAIL")
+
+
+def test_the_command_prints_the_table_and_refuses_what_is_no_run(tmp_path: Path) -> None:
+    run = written(tmp_path / "run.jsonl", run_of(rows(if_strided(1))))
+    (tmp_path / "other.txt").write_text("no run\n", encoding="utf-8")
+    shown = gradparity_command("invariances", run)
+    assert shown.returncode == 0
+    assert "softmax_pure_python` | `eager` | = | = | `float64` |" in shown.stdout
+    for words in ([str(tmp_path / "other.txt")], [run, str(tmp_path / "other.txt")], [run, "nowhere"]):
+        refused = gradparity_command("invariances", *words)
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 1
 
 
 def test_the_table_sets_modes_and_runs_beside_each_other() -> None:

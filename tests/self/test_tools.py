@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import gradparity_command
 
 import gradparity
 from gradparity import catalogue, known_failures, report, results
@@ -37,11 +38,6 @@ from gradparity.snippet import call_lines, snippet
 ROOT = Path(__file__).parents[2]
 INSTALLED = [a for a in catalogue.adapters() if a.installed]
 NAMES = [a.name.replace(" ", "-") for a in INSTALLED]
-
-
-def gradparity_command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gradparity", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
 
 
 # --- imports
@@ -319,7 +315,8 @@ def test_a_snippet_prints_the_number_that_was_seen(
             got, shown = (FORMATS[dtype].dtype.type(float(x)) for x in (row.got, printed[0]))
             want = float(row.want)
             # where a compiler fuses otherwise for the program than for the check, bits move, within the same bound
-            wrong = row.status == "fail" and shown != want
+            # and where what is wrong depends on the shape, a case alone is wrong in another way
+            wrong = np.isinf(row.error) and shown != want
             assert shown == got or wrong or abs(float(shown) - want) <= abs(float(got) - want) / row.error, text
 
 

@@ -17,9 +17,10 @@ import pytest
 from gradparity import op as nouns
 from gradparity import report, results
 from gradparity.arithmetic import RESIDUALS, Arithmetic, Precision, Tracked, once
-from gradparity.check import REMEMBERED, check, refuse_other_rounding
+from gradparity.check import check
 from gradparity.op import COMPARED, FORMATS, ITSELF, Array, Case, GradparityError, Op
 from gradparity.reference import OPS
+from gradparity.truth import REMEMBERED, refuse_other_rounding
 from tests.self import test_certificates as certificates
 from tests.self import test_checks_bite as bite
 from tests.self import test_health as health
