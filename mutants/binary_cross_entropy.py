@@ -47,9 +47,10 @@ EXPS: Mapping[str, Exp] = {
 }
 
 
-def from_parts() -> Iterator[Mutant]:
+def of_exps(op: str, value: Fn, vjp: Fn) -> Iterator[Mutant]:
+    """From a value and a vjp of their own, which take the exponential that they use."""
     for name, exp in EXPS.items():
-        yield Mutant(LOGITS, name, instead(partial(loss, exp=exp)), instead(partial(loss_vjp, exp=exp)), "large-1000",
+        yield Mutant(op, name, instead(partial(value, exp=exp)), instead(partial(vjp, exp=exp)), "large-1000",
                      survives={"*/from-parts/*": NOTHING_EXCHANGED})  # fmt: skip
 
 
@@ -126,4 +127,4 @@ OWN: tuple[Mutant, ...] = (
            vjp=instead(lambda g, y, x, **kw: {"x": (dx := OPS[LOGITS].vjp(g, y, x, **kw))["x"], "t": -dx["t"]})),
 )  # fmt: skip
 
-MUTANTS = (*from_parts(), *OWN)
+MUTANTS = (*of_exps(LOGITS, loss, loss_vjp), *OWN)

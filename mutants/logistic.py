@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gradparity.adapter import Fn
-from gradparity.mutants.binary_cross_entropy import over_n_minus_1, spread
-from gradparity.mutants.defects import NOTHING_EXCHANGED, arguments, instead, result
+from gradparity.mutants.binary_cross_entropy import of_exps, over_n_minus_1, spread
+from gradparity.mutants.defects import arguments, instead, result
 from gradparity.mutants.pointwise import Exp, log_sigmoid, sigmoid
 from gradparity.mutants.softmax_family import RIGHT as SOFTMAX
 from gradparity.mutants.softmax_family import (
-    exp_off_by,
-    exp_times,
     labels_off_by_one,
     one_hot,
     over_all_elements,
@@ -65,19 +63,6 @@ def focal_vjp(
     return {"x": c * towards(slope(sigmoid(z, exp), sigmoid(-z, exp), log_sigmoid(z, exp), gamma), t)}
 
 
-EXPS: Mapping[str, Exp] = {
-    "from-parts": np.exp,
-    "exp-off-by-1e-3": exp_off_by(1e-3),
-    "exp-times-1.001": exp_times(1.001),
-}
-
-
-def from_parts() -> Iterator[Mutant]:
-    for name, exp in EXPS.items():
-        yield Mutant(FOCAL, name, instead(partial(focal, exp=exp)), instead(partial(focal_vjp, exp=exp)), "large-1000",
-                     survives={"*/from-parts/*": NOTHING_EXCHANGED})  # fmt: skip
-
-
 def focal_of(loss: Callable[[Array, Array], Array], factor: Callable[[Array], Array] = lambda z: sigmoid(-z)) -> Any:
     """A value from loss(x, t) of each logit, and what its gamma-th power multiplies."""
     return instead(lambda x, t, alpha, gamma, reduction: reduced(
@@ -103,7 +88,7 @@ def other_alpha(kw: Arrays) -> Arrays:
 
 
 FOCAL_LOSS: tuple[Mutant, ...] = (
-    *from_parts(),
+    *of_exps(FOCAL, focal, focal_vjp),
     both(FOCAL, "targets-swapped", arguments(lambda kw: {"t": 1 - kw["t"]}), "scale-1"),
     both(FOCAL, "of-minus-x", arguments(lambda kw: {"x": -kw["x"]}), "scale-1"),
     both(FOCAL, "unfocused", arguments(lambda kw: {"gamma": 0}), "scale-1"),
