@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.cases import LOGITS, Draw, logits
+from gradparity.cases import LOGITS, Draw, in_layouts, logits
 from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.crammer_singer_hinge import OP as CRAMMER_SINGER
 from gradparity.reference.crammer_singer_hinge import TIE, shares, tied
 from gradparity.reference.cross_entropy import one_hot, permutation, pick, reduction_of_rows, rows_apart
 from gradparity.reference.hinge import KINK, NAN_MARGIN, slope
 from gradparity.reference.invariants import nonnegative
-from gradparity.reference.multiclass_hinge import LAYOUT, SPECIAL, no_loss_no_gradient, scored
+from gradparity.reference.multiclass_hinge import SPECIAL, no_loss_no_gradient, scored
 from gradparity.reference.reduction import reduced, spread_back
 
 
@@ -88,8 +88,8 @@ SCORES = ("coarse", "scale-1", "scale-10", "scale-0.001", "scale-100", "scale-10
           "classes-100")  # fmt: skip
 
 
-def case(name: str, make: Any, reduction: str = "none", layout: str = "contiguous") -> Case:
-    return Case(name, make, {"reduction": reduction}, layout=layout)
+def case(name: str, make: Any, reduction: str = "none") -> Case:
+    return Case(name, make, {"reduction": reduction})
 
 
 CASES = (
@@ -101,7 +101,7 @@ CASES = (
     case("kink-of-the-zero", of_a_label(1.0, lambda draw, shape: -1 - draw.integers("x", shape, 3) / 2)),
     *(case(f"{how}-{name}", scored(LOGITS[name]), how) for how in ("sum", "mean")
       for name in ("scale-1", "scale-10", "one-row", "zero-rows")),
-    *(case(layout, scored(lambda draw: logits(draw, 8, 9, 2.0)), layout=layout) for layout in LAYOUT),
+    *in_layouts(case("contiguous", scored(lambda draw: logits(draw, 8, 9, 2.0)))),
 )  # fmt: skip
 
 # Where invariants are looked at.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.cases import LOGITS, Draw, dominant, logits
+from gradparity.cases import LOGITS, Draw, dominant, in_layouts, logits
 from gradparity.op import FORMATS, Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.cross_entropy import one_hot
 from gradparity.reference.hinge import KINK, NAN_MARGIN, slope
@@ -141,8 +141,8 @@ def weighted(make: Any, weight: Any = weights) -> Any:
     return arrays
 
 
-def case(name: str, make: Any, reduction: str = "none", layout: str = "contiguous", **more: Any) -> Case:
-    return Case(name, weighted(make), {"p": 1, "margin": 1.0, "reduction": reduction, **more}, layout=layout)
+def case(name: str, make: Any, reduction: str = "none", **more: Any) -> Case:
+    return Case(name, weighted(make), {"p": 1, "margin": 1.0, "reduction": reduction, **more})
 
 
 FINITE = ("coarse", "scale-1", "scale-10", "near-ties")
@@ -155,7 +155,6 @@ SPECIAL = {
     "rows-1000": scored(many),
     "classes-2-coarse": scored(two_coarse),
 }
-LAYOUT = ("transposed", "strided", "reversed")
 CASES = (
     *(case(name, scored(LOGITS[name])) for name in SCORES),
     *(case(name, make) for name, make in SPECIAL.items()),
@@ -166,7 +165,7 @@ CASES = (
     case("margin-0.5-kink", on_the_kink(0.5), margin=0.5),
     *(case(f"{how}-{name}", scored(LOGITS[name]), how) for how in ("sum", "mean") for name in ("scale-1", "zero-rows")),
     case("mean-squared", scored(LOGITS["scale-1"]), "mean", p=2),
-    *(case(layout, scored(lambda draw: logits(draw, 8, 9, 2.0)), layout=layout) for layout in LAYOUT),
+    *in_layouts(case("contiguous", scored(lambda draw: logits(draw, 8, 9, 2.0)))),
 )
 
 

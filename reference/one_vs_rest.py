@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.cases import LOGITS, logits
+from gradparity.cases import LOGITS, in_layouts, logits
 from gradparity.op import Array, Arrays, Case, Invariant, Op
 from gradparity.reference.binary_cross_entropy_with_logits import OP as BINARY_CROSS_ENTROPY
 from gradparity.reference.binary_cross_entropy_with_logits import (
@@ -17,7 +17,7 @@ from gradparity.reference.binary_cross_entropy_with_logits import (
 )
 from gradparity.reference.cross_entropy import labelled, one_hot, permutation, reduction_of_rows, rows_apart
 from gradparity.reference.invariants import nonnegative
-from gradparity.reference.multiclass_hinge import LAYOUT, led, many
+from gradparity.reference.multiclass_hinge import led, many
 from gradparity.reference.reduction import DIVISOR, divided, reduced, spread_back
 
 
@@ -55,8 +55,8 @@ SCORES = ("scale-0.001", "scale-1", "scale-10", "scale-100", "scale-1000", "scal
           "classes-1000")  # fmt: skip
 
 
-def case(name: str, make: Any, reduction: str = "none", layout: str = "contiguous") -> Case:
-    return Case(name, make, {"reduction": reduction}, layout=layout)
+def case(name: str, make: Any, reduction: str = "none") -> Case:
+    return Case(name, make, {"reduction": reduction})
 
 
 CASES = (
@@ -65,7 +65,7 @@ CASES = (
     case("rows-1000", labelled(many)),
     *(case(f"{how}-{name}", labelled(LOGITS[name]), how) for how in ("sum", "mean")
       for name in ("scale-1", "scale-10", "one-row", "zero-rows", "classes-100")),
-    *(case(layout, labelled(lambda draw: logits(draw, 8, 9, 2.0)), layout=layout) for layout in LAYOUT),
+    *in_layouts(case("contiguous", labelled(lambda draw: logits(draw, 8, 9, 2.0)))),
 )  # fmt: skip
 
 # Where invariants are looked at.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.arithmetic import mean
-from gradparity.cases import Draw, coarse
+from gradparity.cases import Draw, coarse, in_layouts
 from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.invariants import nonnegative, turned
 from gradparity.reference.segments import PrefixSegments, Segments
@@ -146,10 +146,9 @@ def gaps(draw: Draw) -> Arrays:
 
 def case(
     name: str, make: Any, delta: float = 0.5, over_classes: str = "sum", reduction: str = "none",
-    layout: str = "contiguous",
 ) -> Case:  # fmt: skip
     params = {"delta": delta, "over_classes": over_classes, "reduction": reduction}
-    return Case(name, make, params, layout=layout)
+    return Case(name, make, params)
 
 
 def per_item(params: Mapping[str, Any]) -> int | None:
@@ -191,9 +190,7 @@ CASES = (
         )
     ),
     case("class-mean-random-mean", points(3, 20, 3, 4), over_classes="mean", reduction="mean"),
-    case("strided", points(3, 20, 3, 4), layout="strided"),
-    case("transposed", points(3, 20, 3, 4), layout="transposed"),
-    case("reversed", points(3, 20, 3, 4), layout="reversed"),
+    *in_layouts(case("contiguous", points(3, 20, 3, 4))),
     case("one-point", points(1, 1, 3, 1)),
     case("two-points", points(1, 2, 3, 1), delta=0.0),
     case("one-dimension", points(2, 16, 1, 3)),

@@ -7,8 +7,8 @@ chain depends on NumPy's version, on libm or on the order in which cases are dra
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,11 @@ class Draw:
     def signs(self, label: str, shape: tuple[int, ...]) -> Array:
         return self.quantised(2 * self.integers(label, shape, 2) - 1)
 
+    def one_hot(self, label: str, shape: tuple[int, ...]) -> Array:
+        """1 in one place, 0 elsewhere."""
+        size = int(np.prod(shape))
+        return self.quantised(np.arange(size) == self.integers(label, (), size)).reshape(shape)
+
     def full(self, shape: tuple[int, ...], value: float) -> Array:
         return self.quantised(np.full(shape, value))
 
@@ -63,6 +68,9 @@ class Draw:
 COTANGENTS: Mapping[str, Callable[[Draw, tuple[int, ...]], Array]] = {
     "normal": lambda draw, shape: draw.normal("cotangent", shape),
     "ones": lambda draw, shape: draw.full(shape, 1.0),
+    "zeros": lambda draw, shape: draw.full(shape, 0.0),
+    "signs": lambda draw, shape: draw.signs("cotangent", shape),
+    "one-hot": lambda draw, shape: draw.one_hot("cotangent", shape),
 }
 
 
@@ -84,6 +92,14 @@ LAYOUTS: Mapping[str, Callable[[Array], Array]] = {
     "strided": lambda x: spread(x) if x.ndim else x,
     "reversed": lambda x: reverse(x) if x.ndim else x,
 }
+BESIDE = {"transposed": "signs", "strided": "one-hot", "reversed": "zeros"}
+
+
+def in_layouts(case: Case) -> Iterator[Case]:
+    """The case in every layout but the contiguous one, of which it has the name, and with one more cotangent in each:
+    a gradient for one output shows what leaks to others, one for none what does not vanish."""
+    for layout, cotangent in BESIDE.items():
+        yield replace(case, name=layout, layout=layout, cotangents=(*case.cotangents, cotangent))
 
 
 @dataclass(frozen=True)

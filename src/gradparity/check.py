@@ -249,7 +249,7 @@ class Run:
         if self.direction == "value":
             got = value_of(self.op, self.adapter, self.implementation, group.laid_out(), group.params)
             return dict(zip(self.op.checks("value"), got, strict=False))
-        g, arrays = self.cotangents(group), group.laid_out()
+        g, arrays = LAYOUTS[group.layout](self.cotangents(group)), group.laid_out()
         dx = vjp_of(self.op, self.adapter, self.implementation, g, arrays, group.params)
         return {join("vjp", k): v for k, v in dx.items()}
 

@@ -47,7 +47,7 @@ def program(op: Op, implementation: Implementation, adapter: Adapter, case: Case
     lines += [*filter(None, [show.get("import")]), ""]
     lines += [f"{k} = {literal(v)}" for k, v in arrays.items()]
     if case.layout in LAYOUT_LINES:
-        lines += [f"{k} = {LAYOUT_LINES[case.layout].format(k)}" for k in group.arrays]
+        lines += [f"{k} = {LAYOUT_LINES[case.layout].format(k)}" for k, v in arrays.items() if v.ndim]
     lines += [f"{k} = {shown(show, 'tensor', str(v.dtype)).format(k)}" for k, v in arrays.items()] + [""]
     lines += call_lines(implementation, adapter, tuple(group.arrays), dict(group.params))
     lines += result_lines(op, implementation, adapter, direction, row, tuple(group.arrays), dict(group.params))

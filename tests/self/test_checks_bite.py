@@ -17,6 +17,7 @@ import pytest
 from gradparity.adapter import Adapter, Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import Precision
+from gradparity.cases import BESIDE
 from gradparity.check import check
 from gradparity.comparison import ratios
 from gradparity.conform import explain
@@ -246,6 +247,34 @@ def test_there_is_one_result_for_each_case_and_check(op: Op, direction: str, nam
     assert sorted((row.case, row.check) for row in rows) == expected_rows(replace(op, cases=some), direction, "float32")
     assert all(row.bad for row in rows if row.status != "unsupported")
     assert direction == "same" or not any(row.status == "unsupported" for row in rows)
+
+
+def misread(g: Array) -> Array:
+    """What lies in memory from the first element on, as a kernel sees it that does not ask how it lies."""
+    straight = np.empty(g.shape, g.dtype).strides
+    return np.lib.stride_tricks.as_strided(g, strides=straight) if min(g.strides, default=0) > 0 else g
+
+
+@pytest.mark.parametrize("op", [OPS["softmax"], OPS["cross_entropy"], OPS["hinge"]], ids=lambda op: op.name)
+def test_a_cotangent_lies_in_memory_as_the_arrays_do(op: Op) -> None:
+    vjp = right(op.vjp)
+    implemented = implementation(op, "misread", vjp=lambda g, y, **kw: vjp(misread(g), y, **kw))
+    bad = {(row.case, row.check) for row in check(op, implemented, NUMPY, "float32", "vjp") if row.bad}
+    rows_only = op.name == "cross_entropy"  # whose cotangent is a vector, which no order transposes
+    assert {case for case, _ in bad} == ({"strided"} if rows_only else {"strided", "transposed"})
+    assert ("strided", "vjp.x") in bad
+
+
+@each_op
+def test_there_is_a_gradient_for_one_output_one_for_none_and_one_for_signs(op: Op) -> None:
+    """And a wrong one for none fails: what does not vanish with the cotangent."""
+    vjp = right(op.vjp)
+    left = implementation(
+        op, "left", vjp=lambda g, y, **kw: {k: v + v.dtype.type(1) for k, v in vjp(g, y, **kw).items()}
+    )
+    rows = check(op, left, NUMPY, "float32", "vjp", cases(op, *BESIDE))
+    names = {row.check.rpartition(".")[2] for row in rows if row.bad}
+    assert names >= set(BESIDE.values())
 
 
 LARGE = {"classes-32000", "classes-32000-dominant", "b32-n1000-d50-k25"}
