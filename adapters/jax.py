@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial, wraps
+from functools import cache, lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation
+from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, axis_of_rows
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, FallbackError, GradparityError, Raises
@@ -68,6 +68,7 @@ def forget() -> None:
 
     value_of.cache_clear()
     value_and_vjp_of.cache_clear()
+    row_of.cache_clear()
     jax.clear_caches()
 
 
@@ -82,6 +83,38 @@ def jit(f: Fn) -> Any:
         return f(*args)
 
     return jax.jit(traced)
+
+
+def value_by_row(fn: Fn, arrays: Arrays) -> tuple[Array, ...]:
+    axis = axis_of_rows(fn)
+    return value(row_of(fn, axis), arrays, mapped(axis))
+
+
+def value_and_vjp_by_row(
+    fn: Fn, arrays: Arrays, wrt: tuple[str, ...], g: Array
+) -> tuple[tuple[Array, ...], Arrays]:  # fmt: skip
+    axis = axis_of_rows(fn)
+    return value_and_vjp(row_of(fn, axis), arrays, wrt, g, mapped(axis))
+
+
+@lru_cache(COMPILED)
+def row_of(fn: Fn, axis: int) -> Fn:
+    """fn of one row, which it is given as a batch of one."""
+    import jax.numpy as jnp
+
+    def row(**arrays: Any) -> Any:
+        ys = fn(**{k: jnp.expand_dims(v, axis) for k, v in arrays.items()})
+        return tuple(jnp.squeeze(y, axis) for y in ys)
+
+    return row
+
+
+@cache
+def mapped(axis: int) -> Fn:
+    """Compiles a function of one row for all of them."""
+    import jax
+
+    return lambda f: jit(jax.vmap(f, axis, axis))
 
 
 def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
@@ -527,7 +560,7 @@ IMPLEMENTATIONS = (
     Implementation(
         "crammer_singer_hinge", fn=crammer_singer_hinge, road="in-the-maximum",
         conventions={"kink": "tie", "tie": "split", "nan_margin": NAN}, precision={"*float16/*": STEPWISE},
-        edges=EDGES | {"label_shape": {"*/labels-too-few": Raises("TypeError"), "*": Raises("ValueError")}},
+        edges=EDGES | {"label_shape": {"[ej]*/labels-too-few": Raises("TypeError"), "*": Raises("ValueError")}},
         unsupported={"*/label-minus-1": TWO_READINGS},
     ),
     Implementation(
@@ -603,6 +636,14 @@ SHOW = {
     "tensor": "jax.numpy.asarray({})", "value": VALUE, "vjp": VJP,
 }  # fmt: skip
 
+IMPORT_BY_ROW = f"""{SHOW["import"]}
+
+def by_row(f):  # f of each row as a batch of one
+    one = lambda *row: jax.tree_util.tree_map(lambda y: y[0], f(*(a[None] for a in row)))
+    return jax.jit(jax.vmap(one))
+"""
+VJP_BY_ROW = "dx = by_row(lambda {args}, g: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0])({args}, g)"
+
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)
 
@@ -616,6 +657,12 @@ ADAPTERS = (
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
         show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        companions=("jaxlib",),
+    ),
+    Adapter(
+        "jax", "vmap", "jax", IMPLEMENTATIONS, value_by_row, value_and_vjp_by_row,
+        show=SHOW | {"import": IMPORT_BY_ROW, "compile": "by_row({})", "vjp": VJP_BY_ROW},
+        process=PROCESS, keeps=KEEPS, forget=forget, known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),
     ),
 )  # fmt: skip

@@ -71,6 +71,7 @@ FALL_BACK = {
     "torch compile-aot": "import torch; torch.compiler.set_stance('force_eager')",
     "tensorflow function": "import tensorflow as tf; tf.config.run_functions_eagerly(True)",
     "jax jit": "import jax; jax.config.update('jax_disable_jit', True)",
+    "jax vmap": "import jax; jax.config.update('jax_disable_jit', True)",
 }
 PROGRAM = """
 from gradparity import catalogue
@@ -96,6 +97,13 @@ def test_a_compiled_mode_that_is_made_to_fall_back_is_an_error(name: str) -> Non
     found = statuses(MODES[name], FALL_BACK[name])
     assert found
     assert set(found) == {"('error', 'fallback')"}
+
+
+@pytest.mark.parametrize("name", FALL_BACK)
+def test_a_compiled_mode_that_is_left_alone_computes(name: str) -> None:
+    if name not in MODES:
+        pytest.skip(f"{name} is not installed")
+    assert statuses(MODES[name], "") == ["('pass', '')"] * 2
 
 
 def test_every_mode_that_compiles_is_made_to_fall_back() -> None:
