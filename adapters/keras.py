@@ -281,7 +281,8 @@ TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
         "float32/vjp/*": tensorflow.RECIPROCAL,
     }},
     "categorical_cross_entropy": like(tensorflow, "categorical_cross_entropy", conventions=DENSE, precision={
-        **ALPHA_FIRST, **like(tensorflow, "categorical_cross_entropy")["precision"]
+        "float16/value/*classes-1000": STEPWISE, **ALPHA_FIRST,  # in class C these have no bound
+        **like(tensorflow, "categorical_cross_entropy")["precision"],
     }),
     "layered_cross_entropy": like(tensorflow, "layered_cross_entropy", conventions=LAST),
     "hinge": {"conventions": {"kink": 1.0, "nan_margin": 0.0}, "precision": {"*": FUSED}},

@@ -573,7 +573,10 @@ IMPLEMENTATIONS = (
     ),
     Implementation(
         "categorical_cross_entropy", fn=categorical_cross_entropy, conventions=CLIPPED,
-        precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
+        precision={
+            "float16/value/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE,
+            "float32/vjp/*": RECIPROCAL,
+        },
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 0.5},

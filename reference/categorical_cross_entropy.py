@@ -33,7 +33,9 @@ from gradparity.reference.soft_cross_entropy import (
 )
 
 CONVENTIONS = {
-    "normalised": Convention((False, "first"), False, OF_PROBABILITIES["normalised"].meaning),
+    "normalised": Convention(
+        (False, "first"), False, "whether a row is divided by its sum, its gradient with it, before it is clipped"
+    ),
     **{name: OF_PROBABILITIES[name] for name in ("floor", "ceiling", "at_clip")},
 }
 
