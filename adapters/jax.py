@@ -451,7 +451,7 @@ INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": True}
 
-CLIPPED = {"normalised": False, "floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 0.5}
+CLIPPED = {"normalised": False, "floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 0.5, "nan_clip": NAN}
 
 TWO_READINGS = "-1 is the last class where its score is read, and none in jax.nn.one_hot: it is the loss of no label"
 EDGES = {"bad_label": "wraps", "label_dtype": "accepted", "label_shape": Raises("ValueError")}

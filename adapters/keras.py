@@ -294,7 +294,7 @@ JAX: Mapping[str, Mapping[str, Any]] = {
                                     "soft_cross_entropy", "binary_cross_entropy_with_logits")},
     "binary_cross_entropy": like(jax, "binary_cross_entropy", conventions=BINARY | HALFWAY),
     "negative_log_likelihood": {"conventions": FIRST | HALFWAY, "precision": STEPS},
-    "categorical_cross_entropy": {"conventions": DENSE | HALFWAY, "precision": ALPHA_FIRST | STEPS},
+    "categorical_cross_entropy": {"conventions": DENSE | HALFWAY | {"nan_clip": NAN}, "precision": ALPHA_FIRST | STEPS},
     "layered_cross_entropy": {"conventions": FIRST | HALFWAY, "precision": STEPS},
     "hinge": {"conventions": {"kink": 0.5, "nan_margin": 0.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": NAN}, "precision": STEPS},

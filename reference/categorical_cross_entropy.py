@@ -37,12 +37,13 @@ CONVENTIONS = {
         (False, "first"), False, "whether a row is divided by its sum, its gradient with it, before it is clipped"
     ),
     **{name: OF_PROBABILITIES[name] for name in ("floor", "ceiling", "at_clip")},
+    "nan_clip": Convention((0.0, np.nan), 0.0, "the gradient of a probability that is clipped and is NaN"),
 }
 
 
 def categorical_cross_entropy(
     x: Array, t: Array, alpha: float | None = None, gamma: int = 0, reduction: str = "none", normalised: Any = False,
-    floor: float = -np.inf, ceiling: float = np.inf, at_clip: float = 1.0,
+    floor: float = -np.inf, ceiling: float = np.inf, at_clip: float = 1.0, nan_clip: float = 0.0,
 ) -> Array:  # fmt: skip
     """loss_i = -alpha sum_j (1 - p_ij)^gamma t_ij log p_ij, p = min(max(x, floor), ceiling); normalised: first
     x / sum_j x_ij for x.  x: [N, C] probabilities, t: [N, C] targets, gamma: 0, 1 or 2, alpha: 1 where it is None
@@ -59,6 +60,7 @@ def categorical_cross_entropy(
 def categorical_cross_entropy_vjp(
     g: Array, y: Array, x: Array, t: Array, alpha: float | None = None, gamma: int = 0, reduction: str = "none",
     normalised: Any = False, floor: float = -np.inf, ceiling: float = np.inf, at_clip: float = 1.0,
+    nan_clip: float = 0.0,
 ) -> Arrays:  # fmt: skip
     """alpha t (gamma (1 - p)^(gamma - 1) log p - (1 - p)^gamma / p) for the probabilities, nothing of which cancels
     where p is at most 1; if normalised, that of the quotient, with which it is composed. -alpha (1 - p)^gamma log p for
@@ -71,6 +73,8 @@ def categorical_cross_entropy_vjp(
         dq = dq + gamma * modulated(g * (t * np.log(p)), 1 - p, gamma - 1)
     q = x / row_sums(x) if normalised else x
     dq = where_inside(q, floor, ceiling, at_clip, dq)
+    if np.isnan(nan_clip):
+        dq = np.where(q <= np.inf, dq, np.nan)
     return {"x": of_quotient(dq, q, row_sums(x)) if normalised else dq, "t": -c * np.log(p)}
 
 

@@ -943,6 +943,7 @@ def test_a_clip_of_dense_targets_stops_the_gradient_for_the_probabilities_alone(
     x, t = np.array([[0.125, 0.25, 0.5, 0.75, 1.0, np.nan]]), np.ones((1, 6))
     dx = op.vjp(np.ones(1), None, x, t, **clip)
     assert dx["x"].tolist() == [[0, -2, -2, -0.5 / 0.75, 0, 0]]
+    assert np.isnan(op.vjp(np.ones(1), None, x, t, **clip, nan_clip=np.nan)["x"][0]).tolist() == [False] * 5 + [True]
     assert np.array_equal(dx["t"], -np.log([[0.25, 0.25, 0.5, 0.75, 0.75, np.nan]]), equal_nan=True)
 
 
