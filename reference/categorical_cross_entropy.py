@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw
-from gradparity.op import Array, Arrays, Case, Convention, Invariant, Op
+from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Invariant, Op
 from gradparity.reference.cross_entropy import one_hot, rows_apart
 from gradparity.reference.focal_loss import modulated
 from gradparity.reference.invariants import nonnegative
@@ -142,6 +142,8 @@ INPUTS = {
     "classes-1000": targeted(probabilities, 4, 1000, 4, small_weights),
     "rows-1000": targeted(probabilities, 1000, 10, 8),
 }
+# Where the inputs of some seeds have a probability of 1 in 16 bits, and those of others have none.
+FAR, LONG = ("spread-20", "spread-60"), ("float64", "float32")
 REDUCED = ("spread-4", "unnormalised-8", "one-row", "zero-rows", "classes-1000")
 FOCAL = ("spread-0", "spread-4", "spread-8", "one-hot-spread-4", "weights-spread-8", "unnormalised-0", "two-classes",
          "saturated", "classes-17")  # fmt: skip
@@ -154,7 +156,7 @@ def case(
 
 
 CASES = (
-    *(case(name, make) for name, make in INPUTS.items()),
+    *(case(name, make, dtypes=LONG if name.endswith(FAR) else tuple(FORMATS)) for name, make in INPUTS.items()),
     *(case(f"gamma-{k}-{name}", INPUTS[name], k) for k in (1, 2) for name in FOCAL),
     *(case(f"alpha-0.3-{name}", INPUTS[name], 0, 0.3) for name in ("spread-4", "weights-spread-8")),
     *(case(f"gamma-2-alpha-{a:g}-spread-{k}", INPUTS[f"spread-{k}"], 2, a) for a in (0.25, 0.3) for k in (4, 8)),

@@ -229,7 +229,7 @@ INPUTS = {
     "logistic_regression": "cbafd57099d1c0ed a10559b31830baa8 f8d089682bc70734 764daf9ad2fad299",
     "categorical_hinge": "38f07433315a6a1f 354fdca97c6547db 36ccd462ea338fdf dd727e07369b97c0",
     "multilabel_margin": "2d6b74d21d185a0c 81bd78a41746752d 75dc19b9b44f1dc3 1925b3aa563fdc6a",
-    "categorical_cross_entropy": "cf34f2c128578a68 68803cc0d5de6812 f89286ecc4e50bc2 b0ffaa1076700812",
+    "categorical_cross_entropy": "cf34f2c128578a68 68803cc0d5de6812 6c0e330c3ac8a3f9 abd84b23a5cde966",
     "spatial_cross_entropy": "df2ddb4dfd2bedde 33580e71f1531266 d98795cd4e2c7685 e16d35bcddc5b1f0",
 }
 
