@@ -281,7 +281,9 @@ TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
         "float32/vjp/*": tensorflow.RECIPROCAL,
     }},
     "categorical_cross_entropy": like(tensorflow, "categorical_cross_entropy", conventions=DENSE, precision={
-        "float16/value/*classes-1000": STEPWISE, **ALPHA_FIRST,  # in class C these have no bound
+        "float16/*classes-1000": STEPWISE,  # in class C these have no bound
+        "float16/vjp/*alpha*": Precision("C", finding=tensorflow.F16_SUMS), **ALPHA_FIRST,
+        "float16/vjp/*": Precision("C", sharp=True, finding=tensorflow.F16_SUMS),
         **like(tensorflow, "categorical_cross_entropy")["precision"],
     }),
     "layered_cross_entropy": like(tensorflow, "layered_cross_entropy", conventions=LAST),
