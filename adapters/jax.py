@@ -207,6 +207,17 @@ def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
+def categorical_cross_entropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import jax.numpy as jnp
+
+    p = jnp.clip(x, 1e-7, 1 - 1e-7)
+    loss = -t * jnp.log(p)
+    loss = loss if gamma == 0 else (1 - p) ** gamma * loss
+    loss = (loss if alpha is None else alpha * loss).sum(-1)
+    reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
+    return reductions[reduction](loss)
+
+
 def hinge_relu(x: Any, t: Any) -> Any:
     import jax
 
@@ -473,6 +484,8 @@ INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": True}
 
+CLIPPED = {"normalised": False, "floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 0.5, "nan_clip": NAN}
+
 TWO_READINGS = "-1 is the last class where its score is read, and none in jax.nn.one_hot: it is the loss of no label"
 EDGES = {"bad_label": "wraps", "label_dtype": "accepted", "label_shape": Raises("ValueError")}
 
@@ -552,6 +565,10 @@ IMPLEMENTATIONS = (
         "negative_log_likelihood", fn=negative_log_likelihood, conventions=OF_PROBABILITIES,
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
         edges=EDGES,
+    ),
+    Implementation(
+        "categorical_cross_entropy", fn=categorical_cross_entropy, conventions=CLIPPED,
+        precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, road="quotient", conventions={"penalty": 1.0},

@@ -97,6 +97,32 @@ def sparse_categorical_crossentropy_class(x: Any, t: Any, reduction: str) -> Any
     return keras.losses.SparseCategoricalCrossentropy(reduction=reduction, dtype=dtype)(t, x)
 
 
+def categorical_crossentropy(x: Any, t: Any, alpha: None, gamma: int, reduction: str) -> Any:
+    import keras
+
+    return keras.losses.categorical_crossentropy(t, x)
+
+
+def categorical_crossentropy_class(x: Any, t: Any, alpha: None, gamma: int, reduction: str) -> Any:
+    import keras
+
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    return keras.losses.CategoricalCrossentropy(reduction=reduction, dtype=dtype)(t, x)
+
+
+def categorical_focal_crossentropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import keras
+
+    return keras.losses.categorical_focal_crossentropy(t, x, 1.0 if alpha is None else alpha, float(gamma))
+
+
+def categorical_focal_crossentropy_class(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import keras
+
+    dtype, weight = keras.backend.standardize_dtype(x.dtype), 1.0 if alpha is None else alpha
+    return keras.losses.CategoricalFocalCrossentropy(weight, float(gamma), reduction=reduction, dtype=dtype)(t, x)
+
+
 def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     import keras
 
@@ -174,6 +200,12 @@ APIS: Mapping[str, Mapping[str, Fn | None]] = {
         "keras.losses.SparseCategoricalCrossentropy": sparse_categorical_crossentropy_class,
         "keras.losses.sparse_categorical_crossentropy": sparse_categorical_crossentropy,
     },
+    "categorical_cross_entropy": {
+        "keras.losses.categorical_crossentropy": categorical_crossentropy,
+        "keras.losses.CategoricalCrossentropy": categorical_crossentropy_class,
+        "keras.losses.categorical_focal_crossentropy": categorical_focal_crossentropy,
+        "keras.losses.CategoricalFocalCrossentropy": categorical_focal_crossentropy_class,
+    },
     "layered_cross_entropy": {"gradparity.adapters.keras.layered_crossentropy": layered_crossentropy},
     "hinge": {"keras.losses.hinge": hinge, "keras.losses.Hinge": hinge_class},
     "squared_hinge": {"keras.losses.squared_hinge": squared_hinge, "keras.losses.SquaredHinge": squared_hinge_class},
@@ -186,6 +218,7 @@ NAN, INF = float("nan"), float("inf")
 CLIPPED = {"floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 1.0}
 FIRST = {"normalised": "first", **CLIPPED, "every_log": True}
 LAST = {"normalised": "last", **CLIPPED, "every_log": True}
+DENSE = {"normalised": "first", **CLIPPED}
 BINARY = {**CLIPPED, "least_log": -INF, "least_variance": 0.0}
 HALFWAY = {"at_clip": 0.5}
 NO_REDUCTION = dict.fromkeys(("*mean*", "*sum-*", "*-sum"), "it has no reduction, which its class has")
@@ -202,10 +235,12 @@ FLOAT64_FOR_LESS = dict.fromkeys(
     "its value is float64: see there",
 )
 NO_WEIGHT = {"*pos-weight*": "it has no weight of positive targets"}
+NO_FOCUS = dict.fromkeys(("*gamma*", "*alpha*"), "it has neither alpha nor gamma, which the focal one has")
 NO_LABELS = {"*/label*": "it takes one-hot targets, and no labels"}
 
 
 STEPS = {"*float16/*": STEPWISE}
+ALPHA_FIRST = {"*float16/vjp/*alpha*": Precision("B")}  # times (1 - p)^gamma, and then the cotangent
 BAD_LABEL = {
     "torch": {"*/label-minus-100": "ignored", "*": Raises("IndexError")},
     "tensorflow": Raises("InvalidArgumentError"), "jax": "ignored",
@@ -231,6 +266,7 @@ TORCH: Mapping[str, Mapping[str, Any]] = {
         **CLIPPED, "least_log": -100.0, "least_variance": 9.999999960041972e-13
     }),
     "negative_log_likelihood": {"conventions": FIRST, "precision": STEPS},
+    "categorical_cross_entropy": {"conventions": DENSE, "precision": ALPHA_FIRST | STEPS},
     "layered_cross_entropy": {"conventions": FIRST, "precision": STEPS},
     "hinge": {"conventions": {"kink": 0.5, "nan_margin": 1.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": NAN}, "precision": STEPS},
@@ -244,6 +280,12 @@ TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
         **tensorflow.F16_REDUCED, "float16/*": STEPWISE, "bfloat16/*": Precision("B", finding=tensorflow.BF16_LOSS),
         "float32/vjp/*": tensorflow.RECIPROCAL,
     }},
+    "categorical_cross_entropy": like(tensorflow, "categorical_cross_entropy", conventions=DENSE, precision={
+        "float16/*classes-1000": STEPWISE,  # in class C these have no bound
+        "float16/vjp/*alpha*": Precision("C", finding=tensorflow.F16_SUMS), **ALPHA_FIRST,
+        "float16/vjp/*": Precision("C", sharp=True, finding=tensorflow.F16_SUMS),
+        **like(tensorflow, "categorical_cross_entropy")["precision"],
+    }),
     "layered_cross_entropy": like(tensorflow, "layered_cross_entropy", conventions=LAST),
     "hinge": {"conventions": {"kink": 1.0, "nan_margin": 0.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": 0.0}, "precision": STEPS},
@@ -254,6 +296,7 @@ JAX: Mapping[str, Mapping[str, Any]] = {
                                     "soft_cross_entropy", "binary_cross_entropy_with_logits")},
     "binary_cross_entropy": like(jax, "binary_cross_entropy", conventions=BINARY | HALFWAY),
     "negative_log_likelihood": {"conventions": FIRST | HALFWAY, "precision": STEPS},
+    "categorical_cross_entropy": {"conventions": DENSE | HALFWAY | {"nan_clip": NAN}, "precision": ALPHA_FIRST | STEPS},
     "layered_cross_entropy": {"conventions": FIRST | HALFWAY, "precision": STEPS},
     "hinge": {"conventions": {"kink": 0.5, "nan_margin": 0.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": NAN}, "precision": STEPS},
@@ -281,19 +324,21 @@ def edges(op: str, backend: str) -> Mapping[str, Any]:
 def gaps(op: str, api: str) -> dict[str, str]:
     """What keras does not have, whatever the backend."""
     without = {"binary_cross_entropy_with_logits": NO_WEIGHT, "categorical_hinge": NO_LABELS}.get(op, {})
+    if op == "categorical_cross_entropy" and "ocal" not in api:
+        without = NO_FOCUS
     return without | (NO_REDUCTION if is_function(api) else NO_ROWS)
 
 
 def wrong_dtype(op: str, api: str, backend: str) -> dict[str, str]:
     """Where the value, a known failure, is of another dtype than the inputs; or where all of it is computed in float32:
-    in the mean over the last axis that some losses take, and in that over the batch."""
+    in the mean over the last axis that some losses take, in that over the batch, and in keras.ops.clip."""
     if backend == "tensorflow":
         return {}
     if backend == "torch" and "hinge" in op and is_function(api):
         return FLOAT32_FOR_FLOAT64
     if backend == "jax" and api == "keras.losses.sparse_categorical_crossentropy":
         return FLOAT64_FOR_LESS
-    return NO_FLOAT64 if "hinge" in op or "binary" in op else NO_MEAN_IN_FLOAT64
+    return NO_FLOAT64 if "hinge" in op or "binary" in op or "ocal" in api else NO_MEAN_IN_FLOAT64
 
 
 def is_function(api: str) -> bool:

@@ -126,6 +126,28 @@ def binary_cross_entropy_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> 
     return {"x": scale * (x - t) / ((1 - x) * x)}
 
 
+def categorical_cross_entropy(
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str
+) -> Any:  # fmt: skip
+    import numpy as np
+
+    weights = x.dtype.type(1 if alpha is None else alpha) * (1 - x) ** gamma
+    losses = (-t * np.log(x) * weights).sum(-1)
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+
+
+def categorical_cross_entropy_vjp(
+    g: Any, y: Any, x: Any, t: Any, alpha: float | None, gamma: int, reduction: str
+) -> Any:  # fmt: skip
+    import numpy as np
+
+    scale = x.dtype.type(1 if alpha is None else alpha) * (g / x.dtype.type(len(x)) if reduction == "mean" else g)
+    scale = scale[:, None] if reduction == "none" else scale
+    focus, log = (1 - x) ** gamma, np.log(x)
+    slope = gamma * (1 - x) ** (gamma - 1) * log if gamma else 0 * x
+    return {"x": scale * t * (slope - focus / x), "t": -scale * focus * log}
+
+
 def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     import numpy as np
 
@@ -616,6 +638,13 @@ IMPLEMENTATIONS = (
         conventions=OF_PROBABILITIES,
         precision=IN_THE_DTYPE,
         edges=TAKES_A_COLUMN,
+    ),
+    Implementation(
+        "categorical_cross_entropy",
+        fn=categorical_cross_entropy,
+        vjp=categorical_cross_entropy_vjp,
+        conventions={"normalised": False, **UNCLIPPED},
+        precision=IN_THE_DTYPE,
     ),
     Implementation(
         "softmax_regression",

@@ -145,6 +145,16 @@ def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
+def categorical_cross_entropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import tensorflow as tf
+
+    p = tf.clip_by_value(x, 1e-7, 1 - 1e-7)
+    loss = -t * tf.math.log(p)
+    loss = loss if gamma == 0 else (1 - p) ** gamma * loss
+    loss = tf.reduce_sum(loss if alpha is None else alpha * loss, -1)
+    return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
+
+
 def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     import tensorflow as tf
 
@@ -429,6 +439,8 @@ INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": False}
 
+CLIPPED = {"normalised": False, "floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 1.0}
+
 OUT_OF_RANGE = Raises("InvalidArgumentError")
 NO_KERNEL = {"eager/*": Raises("InvalidArgumentError"), "*": Raises("TypeError")}
 EDGES = {
@@ -558,6 +570,13 @@ IMPLEMENTATIONS = (
         conventions=OF_PROBABILITIES,
         precision={**F16_REDUCED, "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL},
         edges=NLL_EDGES,
+    ),
+    Implementation(
+        "categorical_cross_entropy", fn=categorical_cross_entropy, conventions=CLIPPED,
+        precision={
+            "float16/value/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE,
+            "float32/vjp/*": RECIPROCAL,
+        },
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 0.5},

@@ -172,6 +172,25 @@ def negative_log_likelihood_gather(x: Any, t: Any, reduction: str) -> Any:
     return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
 
 
+def categorical_cross_entropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import torch
+
+    loss = -t * torch.log(x)
+    loss = loss if gamma == 0 else (1 - x) ** gamma * loss
+    loss = (loss if alpha is None else alpha * loss).sum(-1)
+    return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
+
+
+def categorical_cross_entropy_clamped(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+    import torch
+
+    p = x.clamp(1e-7)
+    loss = -t * torch.log(p)
+    loss = loss if gamma == 0 else (1 - p) ** gamma * loss
+    loss = (loss if alpha is None else alpha * loss).sum(-1)
+    return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
+
+
 def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
     import torch
 
@@ -543,6 +562,14 @@ FUNCTIONS = (
         conventions={**OF_PROBABILITIES, "every_log": False},
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
         edges=SHORT_EDGES,
+    ),
+    Implementation(
+        "categorical_cross_entropy", fn=categorical_cross_entropy, conventions=OF_PROBABILITIES,
+        precision={"*float16/*": STEPWISE},
+    ),
+    Implementation(
+        "categorical_cross_entropy", fn=categorical_cross_entropy_clamped,
+        conventions={**OF_PROBABILITIES, "floor": 1e-7}, precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0},

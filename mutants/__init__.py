@@ -3,6 +3,7 @@
 from gradparity.mutants import (
     anything,
     binary_cross_entropy,
+    categorical_cross_entropy,
     hinges,
     logistic,
     multiclass_hinges,
@@ -23,6 +24,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *hinges.MUTANTS,
     *ragged_centroid.MUTANTS,
     *binary_cross_entropy.MUTANTS,
+    *categorical_cross_entropy.MUTANTS,
     *probabilities.MUTANTS,
     *softmax_regression.MUTANTS,
     *logistic.MUTANTS,

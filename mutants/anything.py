@@ -23,7 +23,7 @@ from gradparity.reference import OPS
 # A case in which nothing is special, where it is not scale-1.
 TYPICAL = {
     "ragged_centroid": "random", "negative_log_likelihood": "spread-4", "binary_cross_entropy": "soft-spread-0",
-    "logistic_regression": "two-rows",
+    "logistic_regression": "two-rows", "categorical_cross_entropy": "spread-4",
 }  # fmt: skip
 # name: (what is done to value and gradient alike, how that is caught)
 BOTH = {
@@ -49,6 +49,7 @@ LARGE = {
     "segment_sum": "scale-30", "segment_mean": "scale-30", "pca": "offset-100",
     "one_vs_rest": "scale-1000", "logistic_regression": "large-scores",
     "categorical_hinge": "scale-1000", "multilabel_margin": "scale-100",
+    "categorical_cross_entropy": "",
 }  # fmt: skip
 ONE_NUMBER = {"*_regression/of-the-next-row/*/value": "the value is one number, and there is no next"}
 BOTH_ZERO = {"sigmoid/*/float16/value": "exp(-30) is below half the smallest float16, so that right and wrong are 0"}
@@ -105,6 +106,7 @@ FLOOR = {
     "categorical_hinge": ((1, "coarse"), (1, "scale-1")),
     "multilabel_margin": ((1, "scale-1"), (1, "scale-1")),
     "spatial_cross_entropy": ((1, "scale-10"), (1, "scale-10")),
+    "categorical_cross_entropy": ((3, "one-hot-spread-4"), (1, "classes-17")),
 }
 
 

@@ -6,6 +6,7 @@ from gradparity.op import Op
 from gradparity.reference import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
+    categorical_cross_entropy,
     categorical_hinge,
     crammer_singer_hinge,
     cross_entropy,
@@ -55,5 +56,6 @@ OPS: dict[str, Op] = {
         multiclass_hinge, crammer_singer_hinge, hinge_embedding, margin_ranking,
         euclidean_norm, pairwise_distance, segment_sum, segment_mean, pca,
         focal_loss, one_vs_rest, logistic_regression, categorical_hinge, multilabel_margin, spatial_cross_entropy,
+        categorical_cross_entropy,
     )
 }  # fmt: skip

@@ -66,6 +66,8 @@ LACKS: Mapping[str, Mapping[str, str]] = {
     "layered_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "-inf", "subnormal") | for_each(UNDERFLOW, "10^38"),
     "softmax_regression": LOGITS | AXIS | OVERFLOW | for_each(NOT_YET, "-inf", "subnormal"),
     "negative_log_likelihood": LOGITS | AXIS | for_each(PROBABILITY, "10^4", "10^38", "inf", "-inf", "a row of -inf"),
+    "categorical_cross_entropy": LOGITS | AXIS | for_each(NOT_YET, "subnormal")
+    | for_each(PROBABILITY, "10^4", "10^38", "inf", "-inf", "a row of -inf"),
     **dict.fromkeys(("sigmoid", "log_sigmoid", "binary_cross_entropy_with_logits"), BY_ELEMENT),
     "binary_cross_entropy": BY_ELEMENT
     | for_each(PROBABILITY, "10^4", "10^38", "inf", "-inf", "a row of -inf")

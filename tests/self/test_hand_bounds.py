@@ -545,6 +545,45 @@ def binary_cross_entropy_vjp(m: Model, g: Array, ey: Array, x: Array, t: Array, 
     return left + right + m.rounding(dx, left + right) + 2 * m.tiny * (1 / x + 1 / (1 - x))
 
 
+def focus(m: Model, x: Array, gamma: int) -> tuple[Array, Array]:
+    """(1 - x)^gamma, and its error: a rounding of the difference, and of the square."""
+    q, e = 1 - x, m.rounding(1 - x)
+    return (q, e) if gamma == 1 else (q * q, times(m, q, e, q, e))
+
+
+def categorical_cross_entropy(m: Model, x: Array, t: Array, alpha: Any, gamma: int, reduction: str) -> Array:
+    """The logarithm, the product with the target, with (1 - x)^gamma, with alpha, and the sum over the classes."""
+    log = np.log(x)
+    y, e = -t * log, times(m, t, 0.0, log, m.log * np.abs(log))
+    if gamma:
+        f, ef = focus(m, x, gamma)
+        y, e = y * f, times(m, y, e, f, ef)
+    if alpha is not None:
+        y, e = alpha * y, times(m, t.dtype.type(alpha), 0.0, y, e)
+    return reduced(m, y.sum(-1), e.sum(-1) + m.sum(np.abs(y) + e, y.sum(-1), e.sum(-1)), reduction)
+
+
+def categorical_cross_entropy_vjp(
+    m: Model, g: Array, ey: Array, x: Array, t: Array, alpha: Any, gamma: int, reduction: str
+) -> Array:  # fmt: skip
+    """a gamma (1 - x)^(gamma - 1) t log x - a (1 - x)^gamma t / x, a = g w / N: product by product, a quotient, a
+    difference."""
+    count, g = len(t) if reduction == "mean" else 1, np.broadcast_to(g, len(t))[:, None]
+    a, ea = g / count, by_exact(m, g, 0.0, np.array(count)) if count > 1 else 0.0
+    if alpha is not None:
+        a, ea = alpha * a, times(m, t.dtype.type(alpha), 0.0, a, ea)
+    if not gamma:
+        return by_exact(m, a * t, times(m, a, ea, t, 0.0), x) + m.tiny
+    f, ef = focus(m, x, gamma)
+    c, log = a * f, np.log(x)
+    left, el = c * t / x, by_exact(m, c * t, times(m, c, times(m, a, ea, f, ef), t, 0.0), x)
+    right, er = a * t * log, times(m, a, ea, t * log, times(m, t, 0.0, log, m.log * np.abs(log)))
+    if gamma == 2:
+        right, er = right * (1 - x), times(m, right, er, 1 - x, m.rounding(1 - x))
+    right, er = gamma * right, gamma * er + m.rounding(gamma * right, gamma * er)
+    return el + er + m.rounding(right - left, el + er) + m.tiny * (1 + 1 / x)
+
+
 def by_exact(m: Model, v: Array, e: Array | float, d: Array) -> Array:
     """v / d for an exact d: one unit in the last place, but nothing where v is exact too and d a power of two."""
     q, moved = np.abs(v / d), e / np.abs(d)
@@ -1039,6 +1078,7 @@ HAND: Mapping[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "logistic_regression": (logistic_regression, logistic_regression_vjp),
     "categorical_hinge": (categorical_hinge, categorical_hinge_vjp),
     "multilabel_margin": (multilabel_margin, multilabel_margin_vjp),
+    "categorical_cross_entropy": (categorical_cross_entropy, categorical_cross_entropy_vjp),
 }
 LARGEST = 20_000  # elements: what is larger than that costs more than it shows
 

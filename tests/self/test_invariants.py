@@ -436,6 +436,17 @@ BREAKING: dict[tuple[str, str], tuple[str, Defect]] = {
         ("mirrored-gradient", "coarse", TARGET_1),
         ("gradient-of-both-targets", "coarse", SCALED),
     )},
+    **{("categorical_cross_entropy", name): (at, defect) for name, at, defect in (
+        ("nonnegative", "spread-4", NEGATED),
+        ("permutation", "spread-4", BY_PLACE),
+        ("of-one-hot", "spread-4", SCALED),
+        ("geometric", "gamma-1-one-hot-spread-4", arguments(lambda kw: {"gamma": min(kw["gamma"], 1)})),
+        ("weighs", "alpha-0.3-spread-4", arguments(lambda kw: {"alpha": None})),
+        ("reduction-of-rows", "mean-spread-4", result(over_n_minus_1)),
+        ("linear", "spread-4", SCALED),
+        ("linear-gradient", "spread-4", arguments(lambda kw: {"t": np.square(kw["t"])})),
+        ("same-for-every-order", "spread-4", result(lambda dx, kw: dx * (1 + kw["x"]))),
+    )},
     **{("multiclass_hinge", name): (at, defect) for name, at, defect in (
         ("nonnegative", "scale-1", NEGATED),
         ("shift", "coarse", HALF_OF_LARGE_X),

@@ -144,6 +144,7 @@ COVERED = {
     "pca": 20,
     "spatial_cross_entropy": 12,
     "focal_loss": 46, "one_vs_rest": 31, "logistic_regression": 20, "categorical_hinge": 26, "multilabel_margin": 23,
+    "categorical_cross_entropy": 53,
 }  # fmt: skip
 LEFT_OUT = {
     "softmax": {"large", "empty", "non-finite"},
@@ -162,6 +163,7 @@ LEFT_OUT = {
     "negative_log_likelihood": {"large", "empty", "non-finite"},
     "layered_cross_entropy": {"large", "empty", "non-finite"},
     "binary_cross_entropy": {"large", "empty", "non-finite"},
+    "categorical_cross_entropy": {"large", "empty", "non-finite"},
     "softmax_regression": {"large", "empty", "non-finite"},
     "multiclass_hinge": {"large", "empty", "non-finite", "kink"},
     "crammer_singer_hinge": {"large", "empty", "non-finite", "kink"},
@@ -246,8 +248,11 @@ def test_no_bound_of_a_gradient_is_so_wide_that_zero_passes_everywhere(op: Op, c
 
 DIFFERENCE = 2.0**-17  # about the cube root of float64's unit roundoff, where both errors below are equally large
 THIRD = 1.0  # no third derivative of these functions along a coordinate is larger; of the quadratic ones it is 0
-# but those: that of -log p is -2 / p^3, at probabilities near 1, and of 1/4 at least
-CUBED = {"negative_log_likelihood": 2.001, "binary_cross_entropy": 2.001 * 4**3}
+# but those: that of -t log p is -2 t / p^3, at probabilities near 1, and of 1/4 at least
+CUBED = {
+    "negative_log_likelihood": 2.001, "binary_cross_entropy": 2.001 * 4**3,
+    "categorical_cross_entropy": 2.001 * 0.25 * 4**3,
+}  # fmt: skip
 DIFFERENCED = {
     "softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
     "log_softmax": ("scale-1", "scale-10", "equal", "near-ties", "axis-0", "axis-1-of-3"),
@@ -264,6 +269,7 @@ DIFFERENCED = {
     "binary_cross_entropy_with_logits": ("scale-1", "soft-scale-10", "zero", "mean-scale-1", "sum-soft-scale-10"),
     "negative_log_likelihood": ("near-ceiling",),
     "binary_cross_entropy": ("halves",),
+    "categorical_cross_entropy": ("near-ceiling", "classes-1"),
     "layered_cross_entropy": ("scale-1", "equal", "mean-scale-1", "sum-scale-1"),
     "softmax_regression": ("scale-0.001", "scale-1", "reg-0.1-scale-1", "course-exercise"),
     "crammer_singer_hinge": ("scale-1", "scale-10", "led", "margin-0.5-scale-1", "mean-scale-1", "sum-scale-1"),
@@ -499,6 +505,16 @@ CLOSED_FORMS: dict[str, tuple[str, Arrays, Mapping[str, Any], Any]] = {
            ("none", {"normalised": "first"}, [2 * LOG2, LOG3]),
            ("none", {"floor": 0.5, "normalised": "first"}, [LOG2, LOG2]),
            ("none", {"ceiling": 0.125}, [3 * LOG2, 3 * LOG2]))},
+    **{f"categorical cross-entropy, {how} {more}": (
+        "categorical_cross_entropy", {"x": [[0.25, 0.75], [0.5, 0.25]], "t": [[0.5, 0.5], [0, 1]]},
+        {"alpha": None, "gamma": 0, "reduction": how, **more}, want)
+       for how, more, want in (
+           ("none", {}, [2 * LOG2 - LOG3 / 2, 2 * LOG2]), ("sum", {}, 4 * LOG2 - LOG3 / 2),
+           ("mean", {"alpha": 0.25}, LOG2 / 2 - LOG3 / 16), ("none", {"gamma": 1}, [LOG2 - LOG3 / 8, 3 * LOG2 / 2]),
+           ("none", {"gamma": 2, "alpha": 8.0}, [5 * LOG2 - LOG3 / 4, 9 * LOG2]),
+           ("none", {"normalised": "first"}, [2 * LOG2 - LOG3 / 2, LOG3]),
+           ("none", {"floor": 0.5}, [3 * LOG2 / 2 - LOG3 / 2, LOG2]),
+           ("none", {"ceiling": 0.5}, [3 * LOG2 / 2, 2 * LOG2]))},
     **{f"layered cross-entropy, {more}": ("layered_cross_entropy", {"x": TWO_ROWS, "q": [[0, 0], [0, 0.25]],
                                           "t": np.array([0, 1])}, {**NONE, **more}, want)
        for more, want in (({}, [LOG2, 0]), ({"normalised": "last"}, [LOG2, np.log(L(1.25))]))},
@@ -910,6 +926,25 @@ def test_the_normalised_gradient_is_its_complex_step(normalised: str) -> None:
     params, g = {**NONE, "normalised": normalised}, draw.normal("g", (4,))
     got = complex_step(op, g, arrays, params, "x", np.clongdouble)
     assert_within(got, tracked_vjp(op, g, arrays, params)["x"], PART)
+
+
+@pytest.mark.parametrize("gamma", [0, 1, 2])
+@pytest.mark.parametrize("argument", ["x", "t"])
+def test_the_normalised_gradient_of_dense_targets_is_its_complex_step(gamma: int, argument: str) -> None:
+    op, draw = OPS["categorical_cross_entropy"], Draw("normalised", "float64")
+    arrays = {"x": np.abs(draw.normal("x", (4, 5))), "t": draw.normal("t", (4, 5))}
+    params, g = {"alpha": 0.25, "gamma": gamma, **NONE, "normalised": "first"}, draw.normal("g", (4,))
+    got = complex_step(op, g, arrays, params, argument, np.clongdouble)
+    assert_within(got, tracked_vjp(op, g, arrays, params)[argument], PART)
+
+
+def test_a_clip_of_dense_targets_stops_the_gradient_for_the_probabilities_alone() -> None:
+    op, clip = OPS["categorical_cross_entropy"], {"floor": 0.25, "ceiling": 0.75, "at_clip": 0.5}
+    x, t = np.array([[0.125, 0.25, 0.5, 0.75, 1.0, np.nan]]), np.ones((1, 6))
+    dx = op.vjp(np.ones(1), None, x, t, **clip)
+    assert dx["x"].tolist() == [[0, -2, -2, -0.5 / 0.75, 0, 0]]
+    assert np.isnan(op.vjp(np.ones(1), None, x, t, **clip, nan_clip=np.nan)["x"][0]).tolist() == [False] * 5 + [True]
+    assert np.array_equal(dx["t"], -np.log([[0.25, 0.25, 0.5, 0.75, 0.75, np.nan]]), equal_nan=True)
 
 
 def test_a_sigmoid_stays_between_zero_and_one() -> None:

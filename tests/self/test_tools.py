@@ -230,6 +230,7 @@ INPUTS = {
     "categorical_hinge": "c278b043a533fd9c 4b77fb9bc7f5f241 3b56b34abc584992 4b9ba05f0c4c1383",
     "multilabel_margin": "d00d752b84ebe317 12e90d90303c1f52 72e936a3c03748d4 6f388a778b653595",
     "spatial_cross_entropy": "52749d93ef6bf04b 5849b1dd857f6839 8dcfcc5881d9c9c9 5608b3417d065fbb",
+    "categorical_cross_entropy": "d3444d9aea6d736f d8803266adba0963 6db718b0b03dbda5 fb990e2df2e678c2",
 }
 
 

@@ -224,6 +224,13 @@ def binary_cross_entropy(x: Array, t: Array, reduction: str) -> Array:
     return reduced(-(t * np.log(x) + (1 - t) * np.log(1 - x)), reduction)
 
 
+def categorical_cross_entropy(x: Array, t: Array, alpha: float | None, gamma: int, reduction: str) -> Array:
+    losses = -t * np.log(x) * dual(1 if alpha is None else alpha)
+    for _ in range(gamma):
+        losses = losses * (1 - x)
+    return reduced(losses.sum(1), reduction)
+
+
 def hinge(x: Array, t: Array) -> Array:
     return each(positive, 1 - t * x)
 
@@ -613,6 +620,22 @@ NEGATIVE_LOG_LIKELIHOOD = (
 )  # fmt: skip
 
 
+def probable(
+    name: str, targets: Any, make: Any, gamma: int = 0, alpha: float | None = None, reduction: str = "none"
+) -> Case:
+    return Case(name, targeted(targets, *make), {"alpha": alpha, "gamma": gamma, "reduction": reduction})
+
+
+CATEGORICAL_CROSS_ENTROPY = (
+    *(probable(f"gamma-{k}-{name}", sixteenths, make, k) for k in (0, 1, 2) for name, make in FRACTIONS.items()),
+    *(probable(f"{targets.__name__}-gamma-{k}-{name}", targets, FRACTIONS[name], k) for targets in (real, indicator)
+      for k in (0, 2) for name in FRACTIONS if name.startswith(("spread-4-", "spread-30-", "next"))),
+    *(probable(f"{how}-gamma-{k}-alpha-{a}-{name}", sixteenths, FRACTIONS[name], k, a, how)
+      for how in ("none", "sum", "mean") for k in (0, 2) for a in (None, 0.25, 0.3)
+      for name in ("spread-4-c3", "spread-30-c5")),
+)  # fmt: skip
+
+
 def with_perturbation(by: float, make: Any, *arguments: Any) -> Any:
     """Logits and labels with multiples of by / 8 to be added to the probabilities."""
 
@@ -956,6 +979,7 @@ OPS: dict[str, tuple[Callable[..., Any], tuple[Case, ...]]] = {
     "categorical_hinge": (categorical_hinge, CATEGORICAL_HINGE),
     "multilabel_margin": (multilabel_margin, MULTILABEL),
     "spatial_cross_entropy": (spatial_cross_entropy, SPATIAL),
+    "categorical_cross_entropy": (categorical_cross_entropy, CATEGORICAL_CROSS_ENTROPY),
 }
 
 
