@@ -643,7 +643,7 @@ IMPLEMENTATIONS = (
         "categorical_cross_entropy",
         fn=categorical_cross_entropy,
         vjp=categorical_cross_entropy_vjp,
-        conventions={"normalised": False, **UNCLIPPED},
+        conventions={"normalised": False, **UNCLIPPED, "nan_clip": 0.0},
         precision=IN_THE_DTYPE,
     ),
     Implementation(

@@ -439,7 +439,7 @@ INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED, "every_log": False}
 
-CLIPPED = {"normalised": False, "floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 1.0}
+CLIPPED = {"normalised": False, "floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 1.0, "nan_clip": 0.0}
 
 OUT_OF_RANGE = Raises("InvalidArgumentError")
 NO_KERNEL = {"eager/*": Raises("InvalidArgumentError"), "*": Raises("TypeError")}

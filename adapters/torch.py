@@ -440,6 +440,7 @@ NLL_PRECISION = {
 INF = float("inf")
 UNCLIPPED = {"floor": -INF, "ceiling": INF, "at_clip": 1.0}
 OF_PROBABILITIES = {"normalised": False, **UNCLIPPED}
+DENSE = {**OF_PROBABILITIES, "nan_clip": 0.0}
 
 REFUSED, UNTRACED = Raises("RuntimeError"), Raises("TorchRuntimeError")
 NLL_EDGES = {
@@ -564,12 +565,12 @@ FUNCTIONS = (
         edges=SHORT_EDGES,
     ),
     Implementation(
-        "categorical_cross_entropy", fn=categorical_cross_entropy, conventions=OF_PROBABILITIES,
+        "categorical_cross_entropy", fn=categorical_cross_entropy, conventions=DENSE,
         precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "categorical_cross_entropy", fn=categorical_cross_entropy_clamped,
-        conventions={**OF_PROBABILITIES, "floor": 1e-7}, precision={"*float16/*": STEPWISE},
+        conventions={**DENSE, "floor": 1e-7}, precision={"*float16/*": STEPWISE},
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0},
