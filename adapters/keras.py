@@ -324,7 +324,7 @@ def edges(op: str, backend: str) -> Mapping[str, Any]:
 def gaps(op: str, api: str) -> dict[str, str]:
     """What keras does not have, whatever the backend."""
     without = {"binary_cross_entropy_with_logits": NO_WEIGHT, "categorical_hinge": NO_LABELS}.get(op, {})
-    if op == "categorical_cross_entropy" and "ocal" not in api:
+    if op == "categorical_cross_entropy" and "focal" not in api.lower():
         without = NO_FOCUS
     return without | (NO_REDUCTION if is_function(api) else NO_ROWS)
 
@@ -338,7 +338,7 @@ def wrong_dtype(op: str, api: str, backend: str) -> dict[str, str]:
         return FLOAT32_FOR_FLOAT64
     if backend == "jax" and api == "keras.losses.sparse_categorical_crossentropy":
         return FLOAT64_FOR_LESS
-    return NO_FLOAT64 if "hinge" in op or "binary" in op or "ocal" in api else NO_MEAN_IN_FLOAT64
+    return NO_FLOAT64 if "hinge" in op or "binary" in op or "focal" in api.lower() else NO_MEAN_IN_FLOAT64
 
 
 def is_function(api: str) -> bool:

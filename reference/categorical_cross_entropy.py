@@ -11,9 +11,10 @@ from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Invariant, O
 from gradparity.reference.cross_entropy import one_hot, rows_apart
 from gradparity.reference.focal_loss import modulated
 from gradparity.reference.invariants import nonnegative
-from gradparity.reference.negative_log_likelihood import CONVENTIONS as OF_PROBABILITIES
-from gradparity.reference.negative_log_likelihood import OP as NEGATIVE_LOG_LIKELIHOOD
 from gradparity.reference.negative_log_likelihood import (
+    AT_CLIPS,
+    ONE_HOT,
+    SPECIAL,
     clipped,
     of_quotient,
     probabilities,
@@ -22,6 +23,8 @@ from gradparity.reference.negative_log_likelihood import (
     unnormalised,
     where_inside,
 )
+from gradparity.reference.negative_log_likelihood import CONVENTIONS as OF_PROBABILITIES
+from gradparity.reference.negative_log_likelihood import OP as NEGATIVE_LOG_LIKELIHOOD
 from gradparity.reference.reduction import reduced, spread_back
 from gradparity.reference.soft_cross_entropy import (
     distributions,
@@ -129,13 +132,9 @@ INPUTS = {
     **{f"unnormalised-{k}": targeted(unnormalised, 8, 10, k) for k in (0, 8)},
     "zero-targets": targeted(probabilities, 8, 10, 4, zeros),
     "two-classes": rows_of((0.25, 0.75), (0.5, 0.5), (0.2, 0.2), (3.0, 1.5)),
-    "saturated": rows_of((0.0, 1.0, 0.0)),
-    "some-zeros": rows_of((0.0, 0.75, 0.25), (0.5, 0.5, 0.0)),
-    "zeros": rows_of((0.0, 0.0, 0.0)),
-    "negative": rows_of((-0.25, 1.0, 0.25)),
-    "nan": rows_of((np.nan, 0.5, 0.5)),
-    "near-floor": near(1e-7, 5e-8, 2e-7, 1e-6, 1e-3),
-    "near-ceiling": near(1 - 1e-7, 1.0, 1 - 1e-6, 1.5),
+    "saturated": rows_of(ONE_HOT),
+    **{name: rows_of(*rows) for name, rows in SPECIAL.items()},
+    **{name: near(*values) for name, values in AT_CLIPS.items()},
     "one-row": targeted(probabilities, 1, 7, 4),
     "zero-rows": targeted(probabilities, 0, 10, 4),
     **{f"classes-{c}": targeted(probabilities, 8, c, 4) for c in (1, 2, 17)},

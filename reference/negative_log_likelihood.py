@@ -153,6 +153,11 @@ def subnormal_labels(draw: Draw) -> Arrays:
 SEPARATE_LAYERS = (0.16005908, 0.06725888, 0.10924701, 0.11384503, 0.08331395, 0.06459966, 0.1163387, 0.06519166,
                    0.06509037, 0.15505567)  # fmt: skip
 ONE_HOT = (0.0, 1.0, 0.0)
+SPECIAL = {
+    "some-zeros": ((0.0, 0.75, 0.25), (0.5, 0.5, 0.0)), "zeros": ((0.0, 0.0, 0.0),), "negative": ((-0.25, 1.0, 0.25),),
+    "nan": ((np.nan, 0.5, 0.5),),
+}  # fmt: skip
+AT_CLIPS = {"near-floor": (1e-7, 5e-8, 2e-7, 1e-6, 1e-3), "near-ceiling": (1 - 1e-7, 1.0, 1 - 1e-6, 1.5)}
 INPUTS = {
     **{f"spread-{k}": labelled(probabilities, 8, 10, k) for k in (0, 4, 8, 20, 60, 100)},
     **{f"unnormalised-{k}": labelled(unnormalised, 8, 10, k) for k in (0, 8, 60)},
@@ -160,12 +165,8 @@ INPUTS = {
     "plus-one": lambda draw: {"x": draw.quantised([[0.2, 0.8]]), "t": np.zeros(1, np.int64)},
     "two-classes": rows_of((0.2, 0.8), (0.5, 0.5), (0.2, 0.2), (3.0, 1.0)),
     "one-hot": rows_of(ONE_HOT, ONE_HOT),
-    "some-zeros": rows_of((0.0, 0.75, 0.25), (0.5, 0.5, 0.0)),
-    "zeros": rows_of((0.0, 0.0, 0.0)),
-    "negative": rows_of((-0.25, 1.0, 0.25)),
-    "nan": rows_of((np.nan, 0.5, 0.5)),
-    "near-floor": near(1e-7, 5e-8, 2e-7, 1e-6, 1e-3),
-    "near-ceiling": near(1 - 1e-7, 1.0, 1 - 1e-6, 1.5),
+    **{name: rows_of(*rows) for name, rows in SPECIAL.items()},
+    **{name: near(*values) for name, values in AT_CLIPS.items()},
     "subnormal": subnormal_labels,
     "one-row": labelled(probabilities, 1, 7, 4),
     "zero-rows": labelled(probabilities, 0, 10, 4),

@@ -65,8 +65,10 @@ class Selection:
             "dtype": list(DTYPES),
             "op": sorted(OPS),
         }
-        for what, names in {**valid, "tier": list(TIERS)}.items():
-            for name in (self.tier,) if what == "tier" else getattr(self, what):
+        if self.tier not in TIERS:
+            raise GradparityError(nearest(self.tier, list(TIERS), "tier"))
+        for what, names in valid.items():
+            for name in getattr(self, what):
                 if name not in names:
                     raise GradparityError(nearest(name, names, what))
         for name in self.framework:

@@ -38,7 +38,7 @@ SAMPLED = ("compile*", "vmap")
 
 TIERS: Mapping[str, Tier] = {
     "quick": Tier(
-        "eager and compiled as a whole, float32 and bfloat16, a few cases of each kind: a minute or two",
+        "eager and compiled as a whole, float32 and bfloat16, a few cases of each kind",
         ("float32", "bfloat16"), ("eager", "jit", "function"), ("*",),
     ),
     "default": Tier(

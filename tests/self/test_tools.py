@@ -188,6 +188,23 @@ def test_a_process_that_holds_too_much_lets_go(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "let go\n"
 
 
+COMPILED = [a for a in INSTALLED if a.forget is not Adapter.forget and a.framework != "keras"]
+
+
+@pytest.mark.parametrize("adapter", COMPILED, ids=lambda a: a.name.replace(" ", "-"))
+def test_what_was_let_go_is_compiled_again_and_gives_the_same(adapter: Adapter) -> None:
+    implementation, op = next((i, OPS[i.op]) for i in adapter.implementations)
+
+    def bits() -> list[str]:
+        rows = check(op, implementation, adapter, "float32", "vjp", op.cases[:1])
+        assert [row.status for row in rows] == ["pass"] * len(rows)
+        return [row.bits for row in rows]
+
+    before = bits()
+    adapter.forget()
+    assert bits() == before
+
+
 def test_items_are_in_the_same_order_in_every_process() -> None:
     code = "from gradparity.catalogue import *; print([i.id for i in items(Selection())])"
     runs = {
