@@ -3,7 +3,7 @@
     tox -e jax-0.6.2,jax-0.10.2,tensorflow-2.18.1,tensorflow-2.21.0,torch-2.13.0 -- --dtype float32
     python benchmarks/baselines.py runs            # writes baselines/jax-0.10.2.jsonl.gz and so on
 
-All rows are kept but those of operations whose inputs are no longer the suite's, which no gate would compare; of one
+All rows are kept but those of cases whose inputs are no longer the suite's, which no gate would compare; of one
 that passes, three figures of its error, and not what was computed, where and in which time. Exit code 2 for a file
 that is no run, or an incomplete one. After a change of cases `python benchmarks/baselines.py baselines` takes out what
 cannot be compared any more.
@@ -21,7 +21,7 @@ from pathlib import Path
 from versions import printed
 
 from gradparity import results
-from gradparity.cases import digest_of_inputs
+from gradparity.cases import digests_of_inputs
 from gradparity.op import Result
 from gradparity.reference import OPS
 from gradparity.results import Run, Writer
@@ -39,18 +39,21 @@ def small(row: Result) -> Result:
 
 
 def current(inputs: Mapping[str, str]) -> dict[str, str]:
-    """The operations and dtypes whose inputs are those of this suite."""
-    return {place: digest for place, digest in inputs.items() if digest == digest_today(*place.split("/"))}
-
-
-def digest_today(op: str, dtype: str) -> str:
-    return digest_of_inputs(OPS[op], dtype, 0) if op in OPS else ""
+    """Those that are the suite's today, by op/dtype/case."""
+    places = {tuple(place.split("/")[:2]) for place in inputs}
+    today = {
+        f"{op}/{dtype}/{case}": digest
+        for op, dtype in places
+        if op in OPS
+        for case, digest in digests_of_inputs(OPS[op], dtype, 0).items()
+    }
+    return {place: digest for place, digest in inputs.items() if digest == today.get(place)}
 
 
 def write(run: Run, path: Path) -> int:
     """The number of rows."""
     inputs = current(run.header["inputs"])
-    rows = [small(row) for row in run.rows if f"{row.op}/{row.dtype}" in inputs]
+    rows = [small(row) for row in run.rows if f"{row.op}/{row.dtype}/{row.case}" in inputs]
     with results.written_whole(path) as half, Writer(half) as writer:
         writer.line({**run.header, "inputs": inputs, "planned": len(rows)})
         writer.rows(rows)

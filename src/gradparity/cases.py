@@ -173,15 +173,17 @@ def stacked(op: Op, dtype: str, cotangent: str, pile: list[tuple[Case, Draw, Arr
     )  # fmt: skip
 
 
-def digest_of_inputs(op: Op, dtype: str, seed: int) -> str:
-    """Of all of its cases: sixteen hexadecimal digits. Inputs depend on nothing but their names and the seed, so it
-    is the same everywhere. (A cotangent is drawn from the name of its case, as the arrays are.)"""
-    digest = hashlib.sha256()
-    for case in op.every_case(dtype):
-        digest.update(repr((case.name, sorted(case.params.items()), case.layout, case.cotangents)).encode())
-        for name, array in case.arrays(Draw(f"{op.name}/{case.name}", dtype, seed)).items():
-            digest.update(f"{name}{array.dtype}{array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()[:16]
+def digests_of_inputs(op: Op, dtype: str, seed: int) -> dict[str, str]:
+    """Of each of its cases: eight hexadecimal digits. Inputs depend on nothing but their names and the seed, so they
+    are the same everywhere. (A cotangent is drawn from the name of its case, as the arrays are.)"""
+    return {case.name: digest_of_case(op, case, dtype, seed) for case in op.every_case(dtype)}
+
+
+def digest_of_case(op: Op, case: Case, dtype: str, seed: int) -> str:
+    digest = hashlib.sha256(repr((sorted(case.params.items()), case.layout, case.cotangents)).encode())
+    for name, array in case.arrays(Draw(f"{op.name}/{case.name}", dtype, seed)).items():
+        digest.update(f"{name}{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()[:8]
 
 
 # --- logits, which softmax and its family share

@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from importlib.metadata import entry_points
 
 from gradparity.adapter import Adapter, Implementation, version_of
-from gradparity.cases import digest_of_inputs
+from gradparity.cases import digests_of_inputs
 from gradparity.check import blank, check
 from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
@@ -195,10 +195,14 @@ def versions(chosen: Iterable[Item]) -> Mapping[str, str]:
 
 
 def inputs(chosen: Iterable[Item], seed: int = 0) -> dict[str, str]:
-    """Digests of all inputs that these items' operations have in these dtypes, whichever cases are selected:
-    "op/dtype" -> what the arrays, parameters, layouts and cotangents of its cases hash to."""
+    """Digests of the inputs that these items' operations have in these dtypes, whichever cases are selected:
+    "op/dtype/case" -> what its arrays, parameters, layout and cotangents hash to."""
     places = sorted({(item.op.name, item.dtype) for item in chosen})
-    return {f"{name}/{dtype}": digest_of_inputs(OPS[name], dtype, seed) for name, dtype in places}
+    return {
+        f"{name}/{dtype}/{case}": digest
+        for name, dtype in places
+        for case, digest in digests_of_inputs(OPS[name], dtype, seed).items()
+    }
 
 
 def find(identity: str, seed: int = 0) -> tuple[Item, Case, str]:

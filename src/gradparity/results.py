@@ -36,7 +36,7 @@ import numpy as np
 
 from gradparity.op import STATUSES, GradparityError, Result, truth_of_float64
 
-SCHEMA = 2
+SCHEMA = 3
 LONGEST_LINE = 2**20  # bytes
 MOST_BYTES = 2**30  # of a file, decompressed: some three million rows
 GZIP_LEVEL = 6  # of nine: twice as fast as the highest, and 3 % larger

@@ -15,7 +15,7 @@ import pytest
 
 from gradparity import catalogue, conform, results
 from gradparity.adapter import Adapter, Implementation
-from gradparity.cases import digest_of_inputs
+from gradparity.cases import digests_of_inputs
 from gradparity.catalogue import Selection
 from gradparity.gate import gate
 from gradparity.op import DIRECTIONS, Result
@@ -39,6 +39,7 @@ ratios, seeds, versions, baselines, compilations = map(
     program, ("ratios", "seeds", "versions", "baselines", "compilations")
 )
 ROW = Result("softmax", "f", "torch", "eager", "cpu", "float32", "a", "value", "pass", error=0.5, precision="class A")
+SCALE_1 = replace(ROW, case="scale-1")
 
 
 def rows(**errors: float) -> list[Result]:
@@ -95,7 +96,8 @@ def test_a_file_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.Capture
 
 
 def release(path: Path, version: str, *rows: Result, complete: bool = True, **values: Any) -> str:
-    inputs = {"softmax/float32": digest_of_inputs(OPS["softmax"], "float32", 0)}
+    digests = digests_of_inputs(OPS["softmax"], "float32", 0)
+    inputs = {f"softmax/float32/{case}": digest for case, digest in digests.items()}
     environment = {"cpu": "x", "isa": "y", "variables": {}}
     header = results.header({}, {"torch": version}, len(rows), inputs=inputs, environment=environment)
     with results.Writer(path) as writer:
@@ -126,8 +128,8 @@ def test_releases_stand_below_one_another_with_what_explains_each_change(
 
 def test_a_baseline_is_the_run_that_it_was_made_of_to_a_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "FOLDER", tmp_path)
-    row = replace(ROW, got="0.123456789", want="0.123456788", at=(1,), ulp=0.5, bits="0a", seconds=1.0)
-    fail = replace(row, case="b", status="fail", reason="bound", error=2.0)
+    row = replace(SCALE_1, got="0.123456789", want="0.123456788", at=(1,), ulp=0.5, bits="0a", seconds=1.0)
+    fail = replace(row, case="scale-10", status="fail", reason="bound", error=2.0)
     paths = [release(tmp_path / f"{v}.jsonl", v, row, fail) for v in ("2.9.1", "2.10.0", "2.11.0+cpu")]
     assert baselines.main(paths) == 0
     made = sorted(path.name for path in tmp_path.glob("*.gz"))
@@ -138,14 +140,16 @@ def test_a_baseline_is_the_run_that_it_was_made_of_to_a_gate(tmp_path: Path, mon
     assert (found.code, found.changes, found.compared) == (0, [], 2)
 
 
-def test_a_baseline_has_no_operation_whose_inputs_are_others_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_baseline_has_no_case_whose_inputs_are_others_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "FOLDER", tmp_path)
-    stale = {"softmax/float32": "00", "gone/float32": "00"}
-    assert baselines.main([release(tmp_path / "a.jsonl", "2.9.1", ROW, inputs=stale)]) == 0
+    kept, changed, gone = SCALE_1, replace(SCALE_1, case="scale-10"), replace(SCALE_1, case="gone")
+    digest = digests_of_inputs(OPS["softmax"], "float32", 0)["scale-1"]
+    inputs = {"softmax/float32/scale-1": digest, "softmax/float32/scale-10": "00", "softmax/float32/gone": "00"}
+    rows = [kept, changed, gone, replace(kept, op="gone")]
+    assert baselines.main([release(tmp_path / "a.jsonl", "2.9.1", *rows, inputs=inputs)]) == 0
     made = results.read(tmp_path / "torch-2.9.1.jsonl.gz")
-    assert (made.rows, made.header["inputs"]) == ([], {})
+    assert [row.id for row in made.rows] == [kept.id]
+    assert made.header["inputs"] == {"softmax/float32/scale-1": digest}
 
 
 @pytest.mark.parametrize("main", [versions.main, baselines.main])

@@ -109,7 +109,7 @@ def test_the_header_says_what_moves_bits(monkeypatch: pytest.MonkeyPatch) -> Non
     items = catalogue.items(Selection(("numpy",), op=("softmax",), dtype=("float32",), seed=3))
     found = plugin.header(items[0].selection, items)
     assert found["seed"] == 3
-    assert set(found["inputs"]) == {"softmax/float32"}
+    assert set(found["inputs"]) == {f"softmax/float32/{case.name}" for case in items[0].op.every_case("float32")}
     variables = found["environment"]["variables"]["numpy eager"]
     assert (variables["TF_ENABLE_ONEDNN_OPTS"], variables["OMP_NUM_THREADS"]) == ("0", "1")
     assert "SECRET_TOKEN" not in variables
@@ -160,9 +160,9 @@ def edited(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
 
 
 DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "an older schema": (edited(b'"schema": 2', b'"schema": 1'), "schema 1 where this one reads 2, of an older"),
-    "a newer schema": (edited(b'"schema": 2', b'"schema": 3'), "of a newer gradparity"),
-    "a schema that is none": (edited(b'"schema": 2', b'"schema": [2]'), "schema [2]"),
+    "an older schema": (edited(b'"schema": 3', b'"schema": 2'), "schema 2 where this one reads 3, of an older"),
+    "a newer schema": (edited(b'"schema": 3', b'"schema": 4'), "of a newer gradparity"),
+    "a schema that is none": (edited(b'"schema": 3', b'"schema": [2]'), "schema [2]"),
     "a header without inputs": (edited(b', "inputs": {}', b""), "inputs should be dict"),
     "a version that is a number": (edited(b'"torch": "2.13.0"', b'"torch": 2.13'), "torch should be str"),
     "a number where text belongs": (edited(b'"api": "t.softmax"', b'"api": 1'), "api is a text"),
