@@ -35,7 +35,7 @@ def variables(header: Header) -> dict[str, dict[str, str]]:
 
 
 def of_inputs(a: Header, b: Header) -> list[str]:
-    """The cases, op/dtype/case, that both have with other inputs. Of one that only one of them has, rows are new or gone."""
+    """The cases, op/dtype/case, that both have with other inputs: of one that only one has, rows are new or gone."""
     return sorted(k for k in a["inputs"].keys() & b["inputs"].keys() if a["inputs"][k] != b["inputs"][k])
 
 
