@@ -685,7 +685,8 @@ NOT_TOLD_APART = "two eigenvalues nearer to each other than 1e-6 are not told ap
 # What XLA does otherwise: terms of weight 0 are left out, it selects where others multiply, adds up 16 bits in float32.
 STEPWISE_VALUE = {"precision": {"float16/value/*": STEPWISE}}
 STEPWISE_IN_BOTH = {"precision": {"float16/*": STEPWISE}}
-OF_LOGITS = {"precision": {"float16/value/*": FUSED}}
+ADDED_UP = dict.fromkeys(("float16/value/sum-*", "float16/value/mean-*"), Precision("B", sharp=True, finding=LOSSES))
+OF_LOGITS = {"precision": {**ADDED_UP, "float16/value/*": FUSED}}
 IN_XLA = redeclared(IMPLEMENTATIONS, {
     "binary_cross_entropy/*": STEPWISE_VALUE,
     "binary_cross_entropy_with_logits/*": {"precision": {"float16/value/*": Precision("B")}},

@@ -323,9 +323,15 @@ def give_memory_back() -> None:
 
 
 @cache
+def distributions() -> Mapping[str, list[str]]:
+    """What provides each module: looked up once, it reads every distribution's list of files."""
+    return importlib.metadata.packages_distributions()
+
+
+@cache
 def version_of(module: str) -> str:
     """The version of whatever distribution provides the module: tensorflow, tensorflow-cpu, tf-nightly."""
-    providers = importlib.metadata.packages_distributions().get(module, [module])
+    providers = distributions().get(module, [module])
     try:
         return importlib.metadata.version(providers[0])
     except importlib.metadata.PackageNotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cache, cached_property
@@ -94,6 +94,12 @@ class Selection:
         return self.pattern is None or self.pattern.match(identity) is not None
 
 
+@cache
+def row_checks(op: Op, case: Case, direction: str, dtype: str) -> tuple[str, ...]:
+    """Of the operation: every implementation, mode and device has the same."""
+    return tuple(op.row_checks(case, direction, dtype))
+
+
 @dataclass(frozen=True, eq=False)
 class Item:
     """What one test judges: all cases of one direction of one implementation, in one mode, device and dtype."""
@@ -109,21 +115,28 @@ class Item:
     def id(self) -> str:
         return f"{self.prefix}/{self.direction}"
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         adapter = self.adapter
         return "/".join((self.op.name, self.implementation.api, adapter.mode, adapter.device, self.dtype))
 
     def identities(self, case: Case) -> list[str]:
         """The rows that this case gives, those that are selected."""
-        names = (f"{self.prefix}/{case.name}/{check}" for check in self.op.row_checks(case, self.direction, self.dtype))
-        return [name for name in names if self.selection.matches(name)]
+        start = f"{self.prefix}/{case.name}/"
+        names = [start + check for check in row_checks(self.op, case, self.direction, self.dtype)]
+        return [name for name in names if self.selection.matches(name)] if self.selection.select else names
+
+    def looks_at(self, case: Case) -> bool:
+        """Whether one of its rows is selected."""
+        if self.selection.select:
+            return bool(self.identities(case))
+        return bool(row_checks(self.op, case, self.direction, self.dtype))
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         tier, adapter = TIERS[self.selection.tier], self.adapter
         taken = tier.cases(self.op, adapter.mode, self.dtype, self.direction, self.selection.seed)
-        return tuple(case for case in taken if self.identities(case))
+        return tuple(case for case in taken if self.looks_at(case))
 
     @cached_property
     def rows(self) -> list[str]:
@@ -149,7 +162,8 @@ class Item:
 def items(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
     """Every item that is selected and whose framework is installed, by framework and mode, so that a worker which
     takes neighbours imports few frameworks. Deterministic: xdist compares the lists of its workers."""
-    return [item for item in catalogued(selection, among) if item.adapter.installed]
+    present = [adapter for adapter in (adapters() if among is None else among) if adapter.installed]
+    return catalogued(selection, present)
 
 
 def catalogued(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
@@ -166,6 +180,20 @@ def catalogued(selection: Selection, among: Iterable[Adapter] | None = None) -> 
     ]  # fmt: skip
     found = [item for item in found if selection.in_shard(item.id) and item.cases]
     return sorted(found, key=lambda item: (item.adapter.name, item.id))
+
+
+@cache
+def everything() -> tuple[Item, ...]:
+    """All that there is to check, in every tier, whether the frameworks are installed or not."""
+    return tuple(catalogued(Selection()))
+
+
+def rows_from(start: str) -> Iterator[str]:
+    """The identities of all rows that there are which begin so."""
+    for item in everything():
+        place = item.prefix + "/"
+        if place.startswith(start) or start.startswith(place):
+            yield from (row for row in item.rows if row.startswith(start))
 
 
 def profiles(chosen: Iterable[Adapter]) -> list[tuple[dict[str, str], list[Adapter]]]:
@@ -187,9 +215,9 @@ def default_profile(chosen: Iterable[Adapter]) -> tuple[dict[str, str], list[Ada
     return next(iter(profiles(chosen)), ({}, []))
 
 
-def versions(chosen: Iterable[Item]) -> Mapping[str, str]:
-    """The frameworks of these items, and what moves with them, with their versions."""
-    found = dict.fromkeys(item.adapter for item in chosen)
+def versions(chosen: Iterable[Adapter]) -> Mapping[str, str]:
+    """The frameworks of these adapters, and what moves with them, with their versions."""
+    found = dict.fromkeys(chosen)
     beside = {name: version_of(name) for adapter in found for name in adapter.companions}
     return {adapter.framework: adapter.version for adapter in found} | beside
 

@@ -66,19 +66,19 @@ class Plan:
 
     @cached_property
     def known(self) -> list[known_failures.KnownFailure]:
-        versions = catalogue.versions(catalogue.items(Selection()))
+        versions = catalogue.versions(adapter for adapter in catalogue.adapters() if adapter.installed)
         files = {Path(a.known_failures) for a in catalogue.adapters() if a.known_failures}
         entries = known_failures.applicable([*sorted(files), *self.known_files], versions)
         # also of a backend that is not here: Keras's, beside TensorFlow alone
-        possible = catalogue.catalogued(Selection())
-        known_failures.must_match(entries, (row for item in possible for row in item.rows))
+        known_failures.must_match(entries, catalogue.rows_from)
         return entries
 
 
 def header(selection: Selection, items: Sequence[Item]) -> dict[str, Any]:
     """What stands at the top of the file of a run of these items."""
+    versions = catalogue.versions(item.adapter for item in items)
     return results.header(
-        asdict(selection), catalogue.versions(items), sum(len(item.rows) for item in items), seed=selection.seed,
+        asdict(selection), versions, sum(len(item.rows) for item in items), seed=selection.seed,
         inputs=catalogue.inputs(items, selection.seed),
         environment=environment({item.adapter.name: item.adapter.on_record for item in items}),
     )  # fmt: skip
@@ -147,7 +147,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     plan = config.stash[PLAN]
-    versions = catalogue.versions(plan.items.values())
+    versions = catalogue.versions(item.adapter for item in plan.items.values())
     absent = sorted({a.framework for a in catalogue.adapters() if not a.installed})
     lines = ["gradparity: " + ", ".join(f"{k} {v}" for k, v in versions.items())]
     lines += [f"not installed, so not checked: {', '.join(absent)}"] if absent else []

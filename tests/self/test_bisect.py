@@ -183,7 +183,8 @@ def a_run() -> Run:
     selection = Selection(framework=("numpy",), op=("cross_entropy",), dtype=("float32",))
     items = catalogue.items(selection)
     found = [row for item in items for row in item.run()]
-    return Run(results.header({}, catalogue.versions(items), len(found)), found, {"complete": True})
+    versions = catalogue.versions(item.adapter for item in items)
+    return Run(results.header({}, versions, len(found)), found, {"complete": True})
 
 
 def test_a_report_has_a_program_that_shows_the_row(tmp_path: Path) -> None:
