@@ -168,7 +168,13 @@ def items(selection: Selection, among: Iterable[Adapter] | None = None) -> list[
 
 def catalogued(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
     """Every item that is selected, whether its framework is installed or not."""
-    found = [
+    found = [item for item in possible(selection, among) if selection.in_shard(item.id) and item.cases]
+    return sorted(found, key=lambda item: (item.adapter.name, item.id))
+
+
+def possible(selection: Selection, among: Iterable[Adapter] | None = None) -> Iterator[Item]:
+    """The same, whether there are cases for it or not, which takes longer to know."""
+    return (
         Item(OPS[implementation.op], implementation, adapter, dtype, direction, selection)
         for adapter in (adapters() if among is None else among)
         if selection.takes("framework", adapter.framework)
@@ -177,15 +183,13 @@ def catalogued(selection: Selection, among: Iterable[Adapter] | None = None) -> 
         if selection.takes("op", implementation.op)
         for dtype in DTYPES if selection.takes("dtype", dtype)
         for direction in DIRECTIONS
-    ]  # fmt: skip
-    found = [item for item in found if selection.in_shard(item.id) and item.cases]
-    return sorted(found, key=lambda item: (item.adapter.name, item.id))
+    )  # fmt: skip
 
 
 @cache
 def everything() -> tuple[Item, ...]:
-    """All that there is to check, in every tier, whether the frameworks are installed or not."""
-    return tuple(catalogued(Selection()))
+    """All that there could be, in every tier, whether the frameworks are installed or not."""
+    return tuple(possible(Selection()))
 
 
 def rows_from(start: str) -> Iterator[str]:
