@@ -8,8 +8,8 @@ implementations there must be none. Printed as it is found, with the seed that `
 the largest ratio error / bound of the rows that pass, by operation and dtype, and what one seed costs each framework.
 Exit code 0: no violation; 1: at least one; 2: a wrong option; 4: a process died, or a row did not come.
 
-One task is one operation and dtype; in it one framework and mode after the other takes all seeds, finds what it
-compiled for the seed before, and lets go of it at the end. A row that is known to fail and passes on the
+One task is one operation and dtype; in it one framework after the other takes all seeds, finds what it compiled for the
+seed before, and lets go of it at the end. (Name one mode at a time of what holds more memory than MEMORY.) A row that is known to fail and passes on the
 inputs of some seed is no violation here; on the default inputs `gradparity run` calls it one.
 """
 
@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 from gradparity import catalogue, plugin
@@ -71,21 +72,28 @@ class Tally:
 
 
 def tally(selection: Selection, names: frozenset[str], seeds: range, known: list[KnownFailure]) -> Tally:
-    """All seeds of one operation and dtype; in a process that has the environment of these adapters."""
+    """All seeds of one operation and dtype; in a process that has the environment of these adapters. The modes of a
+    framework take turns at each seed: what most of them declare is the same, and so is its reference."""
     seen = Tally(selection.op[0], selection.dtype[0])
-    for adapter in catalogue.adapters():
-        if adapter.name in names:
-            seconds = [drawn(seen, replace(selection, seed=seed), adapter, known) for seed in seeds]
-            if any(seconds):
-                seen.seconds[adapter.name] = seconds
+    own = [adapter for adapter in catalogue.adapters() if adapter.name in names]
+    for _, modes in groupby(own, lambda adapter: adapter.framework):
+        turns = list(modes)
+        for seed in seeds:
+            for adapter in turns:
+                if seconds := drawn(seen, replace(selection, seed=seed), adapter, known):
+                    seen.seconds[adapter.name].append(seconds)
+        for adapter in turns:
             adapter.forget()
     return seen
 
 
 def drawn(seen: Tally, selection: Selection, adapter: Adapter, known: list[KnownFailure]) -> float:
-    """One seed of one adapter: the CPU seconds."""
+    """One seed of one adapter: the CPU seconds, 0 where it has nothing to judge."""
     start, memory = time.process_time(), Memory(MEMORY)
-    for item in catalogue.items(selection, [adapter]):
+    chosen = catalogue.items(selection, [adapter])
+    if not chosen:
+        return 0.0
+    for item in chosen:
         rows = judged(item.run(), known)
         seen.missing += len(item.rows) - len(rows)
         seen.take(selection.seed, rows)

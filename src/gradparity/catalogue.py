@@ -160,8 +160,9 @@ class Item:
 
 
 def items(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
-    """Every item that is selected and whose framework is installed, by framework and mode, so that a worker which
-    takes neighbours imports few frameworks. Deterministic: xdist compares the lists of its workers."""
+    """Every item that is selected and whose framework is installed, by framework, so that a worker which takes
+    neighbours imports few, then by operation and dtype, so that modes and functions share a reference. Deterministic:
+    xdist compares the lists of its workers."""
     present = [adapter for adapter in (adapters() if among is None else among) if adapter.installed]
     return catalogued(selection, present)
 
@@ -169,7 +170,7 @@ def items(selection: Selection, among: Iterable[Adapter] | None = None) -> list[
 def catalogued(selection: Selection, among: Iterable[Adapter] | None = None) -> list[Item]:
     """Every item that is selected, whether its framework is installed or not."""
     found = [item for item in possible(selection, among) if selection.in_shard(item.id) and item.cases]
-    return sorted(found, key=lambda item: (item.adapter.name, item.id))
+    return sorted(found, key=lambda item: (item.adapter.framework, item.op.name, item.dtype, item.id))
 
 
 def possible(selection: Selection, among: Iterable[Adapter] | None = None) -> Iterator[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,18 +21,32 @@ def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: s
 
 
 T = TypeVar("T")
-REMEMBERED: OrderedDict[Any, Any] = OrderedDict()
-MOST_REMEMBERED = 128  # groups, their references and bounds: what the implementations of one op and dtype share
+REMEMBERED: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
+# Bytes of groups, their references and bounds: those of one operation and dtype, which its implementations share in all
+# modes. All but a few take some kilobytes; drawn sizes take tens of megabytes.
+MOST_REMEMBERED = 250_000_000
 
 
 def remembered(key: Any, make: Callable[[], T]) -> T:
     if key not in REMEMBERED:
-        REMEMBERED[key] = make()
-        if len(REMEMBERED) > MOST_REMEMBERED:
+        made = make()
+        REMEMBERED[key] = made, bytes_of(made)
+        while len(REMEMBERED) > 1 and sum(held for _, held in REMEMBERED.values()) > MOST_REMEMBERED:
             REMEMBERED.popitem(last=False)
     REMEMBERED.move_to_end(key)
-    found: T = REMEMBERED[key]
+    found: T = REMEMBERED[key][0]
     return found
+
+
+def bytes_of(value: Any) -> int:
+    """Of the arrays in it. A group that stands beside its reference is counted in the list of groups alone."""
+    if isinstance(value, list):
+        return sum(bytes_of(group.arrays) for group in value)
+    if isinstance(value, Mapping):
+        return bytes_of(tuple(value.values()))
+    if isinstance(value, tuple):
+        return sum(map(bytes_of, value))
+    return value.v.nbytes + value.e.nbytes if isinstance(value, Tracked) else getattr(value, "nbytes", 0)
 
 
 def cotangents(group: Group, y: Array) -> Array:
