@@ -8,10 +8,10 @@ implementations there must be none. Printed as it is found, with the seed that `
 the largest ratio error / bound of the rows that pass, by operation and dtype, and what one seed costs each framework.
 Exit code 0: no violation; 1: at least one; 2: a wrong option; 4: a process died, or a row did not come.
 
-One task is one operation and dtype; in it one framework after the other takes all seeds, finds what it compiled for the
-seed before, and lets go of it at the end. (Name one mode at a time of what holds more memory than MEMORY.) A row that is
-known to fail and passes on the inputs of some seed is no violation here; on the default inputs `gradparity run` calls it
-one.
+One task is one operation and dtype; in it one framework after the other takes all seeds, finds what it compiled for a
+seed before, and lets go of it at the end. (Name one mode at a time of what holds more memory than MEMORY.) A row that
+is known to fail and passes on the inputs of some seed is no violation here; on the default inputs `gradparity run` does
+call it one.
 """
 
 from __future__ import annotations
