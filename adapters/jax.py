@@ -526,7 +526,7 @@ IMPLEMENTATIONS = (
         },
     ),
     Implementation(
-        "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient", conventions={"denominator": "weights"},
+        "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient", conventions={"denominator": "weights", "ignored_row": NAN},
         precision={
             "*float16/value/*smoothed*": Precision("B"), "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B"),
         },

@@ -1,9 +1,9 @@
 """What is not finite arises inside a function, not in its arguments: scaled, cooled, masked logits, as people compile
 them together with their loss.
 
-By rule, from one typical case of an operation: its arrays, other x, and beside them what a prelude makes of x. What a
-special value is made of is exact in every dtype (an infinity, a 0, a power of two), so that it arises whether or not
-what is between is rounded.
+By rule, from one typical case of an operation: its arrays, other x, and beside them what a prelude makes of x. All that
+it makes is exact in every dtype, by powers of two and infinities, or too large for every one: whether what is between
+is rounded or not, and whether a product and a sum are two operations or one, changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gradparity.prelude import INSIDE, PRELUDES, Prelude
 
 Make = Callable[
     [Draw, Array], Arrays
-]  # of multiples of 1/8, an array like the x of the operation: x and what is beside
+]  # of odd multiples of 1/8, an array like the x of the operation: x and what is beside
 
 
 def rows_of(x: Array) -> Array:
@@ -47,9 +47,10 @@ def per_row(draw: Draw, x: Array, value: float, otherwise: float = 1.0) -> Array
 # --- what is beside x
 
 
-def by_numbers(draw: Draw, x: Array) -> Arrays:
-    """Each row by a number of its own, which rounds."""
-    return {"x": x, "scale": draw.normal("scale", rows_of(x).shape)}
+def by_powers(draw: Draw, x: Array) -> Arrays:
+    """Each row by a power of two of its own, from 1/4 to 4, of either sign."""
+    scale = 2.0 ** draw.integers("scale", rows_of(x).shape, 3, -2) * draw.signs("sign", rows_of(x).shape)
+    return {"x": x, "scale": draw.quantised(scale)}
 
 
 def by_zero(draw: Draw, x: Array) -> Arrays:
@@ -74,7 +75,7 @@ def by_the_largest(draw: Draw, x: Array) -> Arrays:
 
 
 def by_temperature(draw: Draw, x: Array) -> Arrays:
-    return {"x": x, "temperature": draw.quantised(draw.integers("temperature", rows_of(x).shape, 64, 8) / 16)}
+    return {"x": x, "temperature": draw.quantised(2.0 ** draw.integers("temperature", rows_of(x).shape, 3, -2))}
 
 
 def by_no_temperature(draw: Draw, x: Array) -> Arrays:
@@ -117,14 +118,14 @@ def by_the_lowest(draw: Draw, x: Array) -> Arrays:
 
 
 def moved(draw: Draw, x: Array) -> Arrays:
-    scale = 2.0 ** draw.integers("scale", rows_of(x).shape, 3, -2)
-    return {"x": x, "scale": draw.quantised(scale), "offset": draw.quantised(draw.integers("offset", x.shape, 64) / 8)}
+    """By 1/2 or 1/4, and on by a multiple of 1/8: never to 0, where a function that is even may have no slope."""
+    scale = draw.quantised(0.5 ** draw.integers("scale", rows_of(x).shape, 3, 1))
+    return {"x": x, "scale": scale, "offset": draw.quantised(draw.integers("offset", x.shape, 32, -31) / 8)}
 
 
 def both_infinite(draw: Draw, x: Array) -> Arrays:
-    """inf - inf where x > 0, 0 * inf where x = 0, and -inf elsewhere."""
-    return {"x": np.where(first(x), np.abs(x), x).astype(x.dtype), "scale": per_row(draw, x, np.inf),
-            "offset": draw.quantised(np.where(third(x), -np.inf, 0 * x))}  # fmt: skip
+    """inf - inf where x > 0, and -inf elsewhere."""
+    return {"x": x, "scale": per_row(draw, x, np.inf), "offset": draw.quantised(np.where(third(x), -np.inf, 0 * x))}
 
 
 def only_the_offset(draw: Draw, x: Array) -> Arrays:
@@ -138,7 +139,7 @@ def only_the_offset(draw: Draw, x: Array) -> Arrays:
 WIDE = ("float64", "float32", "bfloat16")
 CASES: Mapping[str, Mapping[str, tuple[Make, tuple[str, ...]]]] = {
     "scaled": {
-        "": (by_numbers, tuple(FORMATS)), "-by-0": (by_zero, tuple(FORMATS)), "-by-inf": (by_infinity, tuple(FORMATS)),
+        "": (by_powers, tuple(FORMATS)), "-by-0": (by_zero, tuple(FORMATS)), "-by-inf": (by_infinity, tuple(FORMATS)),
         "-by-the-largest": (by_the_largest, WIDE),
     },
     "cooled": {
@@ -210,7 +211,7 @@ def cases(typical: Case, inside: Inside) -> Iterator[Case]:
 def case(typical: Case, prelude: str, name: str, make: Make, dtypes: tuple[str, ...]) -> Case:
     def arrays(draw: Draw) -> Arrays:
         found = typical.arrays(draw)
-        return found | make(draw, draw.quantised(draw.integers("x", found["x"].shape, 64, -63) / 8))
+        return found | make(draw, draw.quantised((2 * draw.integers("x", found["x"].shape, 32, -31) + 1) / 8))
 
     return replace(typical, name=name, arrays=arrays, params={**typical.params, INSIDE: prelude}, dtypes=dtypes)
 
