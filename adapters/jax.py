@@ -522,6 +522,7 @@ IMPLEMENTATIONS = (
         "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},
         precision={
             "*float16/value/*": STEPWISE, "*float16/vjp/*classes-1000": Precision("C", finding=ADDS_16_BITS),
+            "*float16/vjp/*balanced": Precision("C", finding=ADDS_16_BITS),
             "*float16/vjp/*": Precision("B"),
         },
     ),

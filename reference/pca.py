@@ -111,6 +111,17 @@ def close_pair(first: float, gap: float, last: float) -> Callable[[Draw], Array]
     return arrays
 
 
+def at_the_end(sign: int) -> Callable[[Draw], Array]:
+    """Data whose eigenvalues, which are like its squares, are nearly the largest or the smallest of the dtype; in
+    float64 like 2^480, since bounds square them in turn."""
+
+    def arrays(draw: Draw) -> Array:
+        k = min(FORMATS[draw.dtype].emax // 2 - 4, 240)
+        return draw.quantised(random()(draw).astype(np.float64) * 2.0 ** (sign * k))
+
+    return arrays
+
+
 # From a thread in which somebody compared the snapshot method with scikit-learn.
 THREAD = [
     [0.387, 123, 789, 256, 4878, 5.42], [0.723, 9.78, 1.90, 1234, 12104, 5.25],
@@ -134,6 +145,7 @@ CASES = (
     case("coarse-components-3", lambda draw: coarse(draw, 4, 6), 3),
     case("offset-100", random(scale=10.0, shift=100.0)),
     case("graded", graded),
+    *(case(f"{name}-eigenvalues", at_the_end(sign)) for name, sign in (("largest", 1), ("smallest", -1))),
     case("columns-50", random(columns=50)),
     case("rows-3", random(3, 5), 1),
     case("rows-8", random(8, 12), 3),
