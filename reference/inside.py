@@ -202,10 +202,13 @@ def cases(typical: Case, inside: Inside) -> Iterator[Case]:
     for prelude in inside.preludes:
         for more, (make, dtypes) in CASES[prelude].items():
             yield case(typical, prelude, f"inside-{prelude}{more}", make, dtypes)
+    if "reduction" in typical.params:
+        last = inside.preludes[-1]
+        yield averaged(case(typical, last, f"inside-{last}", *CASES[last][""]))
     if inside.ignoring:
-        for name, reduction in (("inside-masked-ignored", "none"), ("mean-inside-masked-ignored", "mean")):
-            one = case(typical, "masked", name, without_rows, tuple(FORMATS))
-            yield replace(one, arrays=ignored(one.arrays), params={**one.params, "reduction": reduction})
+        one = case(typical, "masked", "inside-masked-ignored", without_rows, tuple(FORMATS))
+        one = replace(one, arrays=ignored(one.arrays))
+        yield from (one, averaged(one))
 
 
 def case(typical: Case, prelude: str, name: str, make: Make, dtypes: tuple[str, ...]) -> Case:
@@ -214,6 +217,11 @@ def case(typical: Case, prelude: str, name: str, make: Make, dtypes: tuple[str, 
         return found | make(draw, draw.quantised((2 * draw.integers("x", found["x"].shape, 32, -31) + 1) / 8))
 
     return replace(typical, name=name, arrays=arrays, params={**typical.params, INSIDE: prelude}, dtypes=dtypes)
+
+
+def averaged(one: Case) -> Case:
+    """The mean over the rows, so that the reduction too is in what is compiled."""
+    return replace(one, name=f"mean-{one.name}", params={**one.params, "reduction": "mean"})
 
 
 def ignored(arrays: Callable[[Draw], Arrays]) -> Callable[[Draw], Arrays]:
