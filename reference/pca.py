@@ -145,7 +145,6 @@ CASES = (
     case("coarse-components-3", lambda draw: coarse(draw, 4, 6), 3),
     case("offset-100", random(scale=10.0, shift=100.0)),
     case("graded", graded),
-    *(case(f"{name}-eigenvalues", at_the_end(sign)) for name, sign in (("largest", 1), ("smallest", -1))),
     case("columns-50", random(columns=50)),
     case("rows-3", random(3, 5), 1),
     case("rows-8", random(8, 12), 3),
@@ -156,6 +155,8 @@ CASES = (
     case("pair-within", close_pair(0.0, 0.0, 0.5)),
     *in_layouts(case("contiguous", random(scale=2.0))),
 )
+# Of which the reference, in a wider format, is sound and its own rotations, in that dtype, are not: they square.
+AT_THE_ENDS = tuple(case(f"{name}-eigenvalues", at_the_end(sign)) for name, sign in (("largest", 1), ("smallest", -1)))
 
 # Where invariants are looked at.
 FINITE = ("scale-1", "scale-10", "coarse", "columns-50")
@@ -216,5 +217,5 @@ INVARIANTS = (
 OP = Op(
     "pca", pca, pca_vjp, CASES, outputs=("", "eigenvalues", "projections"),
     roads={"svd": Road(by_svd), "covariance": Road(by_covariance, by_covariance_vjp)},
-    batch_axis=lambda params: None, invariants=INVARIANTS,
+    batch_axis=lambda params: None, invariants=INVARIANTS, edge_cases=AT_THE_ENDS,
 )  # fmt: skip

@@ -54,8 +54,8 @@ class Prelude:
 
     def before(self, arrays: Mapping[str, Any]) -> Arrays:
         """The arrays of the function that comes after it."""
-        made = {"x": self.forward(arrays["x"], *(arrays[k] for k in self.beside))}
-        return {k: v for k, v in (arrays | made).items() if k not in self.beside}
+        made = self.forward(arrays["x"], *(arrays[k] for k in self.beside))
+        return {k: made if k == "x" else v for k, v in arrays.items() if k not in self.beside}
 
     def back(self, dx: Array, arrays: Mapping[str, Any]) -> Array:
         """The gradient for x, from that for what was made of it."""

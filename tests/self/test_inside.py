@@ -285,7 +285,7 @@ def test_a_prelude_is_compiled_with_the_function(adapter: Adapter, monkeypatch: 
         seen.append(1)
         return x * scale
 
-    monkeypatch.setitem(PRELUDES, "scaled", replace(PRELUDES["scaled"], forward=counted))  # type: ignore[arg-type]
+    monkeypatch.setitem(PRELUDES, "scaled", replace(PRELUDES["scaled"], forward=counted))
     call = Call(lambda x: x + x, {}, {INSIDE: "scaled"}, axis=0)
     for x in (1.0, 3.0):
         arrays = {"x": np.full((2, 3), x, np.float32), "scale": np.full((2, 1), 4, np.float32)}

@@ -272,7 +272,7 @@ INPUTS = {
     "pairwise_distance": "f684006ba6d0090f aeeeb70597c6e76a 5401950a214e3e8a e6428f92105941a9",
     "segment_sum": "621a0155a84506b4 71a6769d0cfcd72f fbe2acda022c3d57 b87646e37542e782",
     "segment_mean": "3fb085b09e180f65 257c4175aa9a9eba 9ae217a178301ce7 7ba8b11e5abf3585",
-    "pca": "278fca012b7d113c 0480e7b98fd69312 6cd4d3301947469e d77b0fbf147b519f",
+    "pca": "34bf5ed2e303e3d4 e973a8b24e9b1928 5bb69b7c4967108e 9c89d8ed8de3bf4b",
     "focal_loss": "6cafa8bc0bf36b35 c84455c3fc8385f0 611c82cae6fedb48 e0172861afbaae73",
     "one_vs_rest": "34f6edbac30e8bc8 a3e5c541319c946e 7c038656ddf99319 8f7928739f8ac993",
     "logistic_regression": "cb5ce19b151feb61 79586921b0619b25 4a7872d91247b3a0 00264c68970b126c",
