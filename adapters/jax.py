@@ -522,11 +522,12 @@ IMPLEMENTATIONS = (
         "soft_cross_entropy", fn=soft_cross_entropy, road="quotient", conventions={"masked": NAN},
         precision={
             "*float16/value/*": STEPWISE, "*float16/vjp/*classes-1000": Precision("C", finding=ADDS_16_BITS),
+            "*float16/vjp/*balanced": Precision("C", finding=ADDS_16_BITS),
             "*float16/vjp/*": Precision("B"),
         },
     ),
     Implementation(
-        "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient", conventions={"denominator": "weights"},
+        "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient", conventions={"denominator": "weights", "ignored_row": NAN},
         precision={
             "*float16/value/*smoothed*": Precision("B"), "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B"),
         },

@@ -512,7 +512,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "weighted_cross_entropy", "torch.nn.functional.cross_entropy", renames={"x": "input", "t": "target"},
-        road="two-losses", conventions={"denominator": "weights"},
+        road="two-losses", conventions={"denominator": "weights", "ignored_row": NAN},
         precision={
             # partial sums of 16 keep the error of many rows far below what one running sum may have, which is unbounded
             "*float16/value/mean-digits": Precision("B", finding=NLL_SUMS),

@@ -31,6 +31,7 @@ from gradparity.reference.soft_cross_entropy import (
     labels,
     permutation,
     reduction_of_rows,
+    signed,
     weights,
     zeros,
 )
@@ -131,6 +132,7 @@ INPUTS = {
     **{f"weights-spread-{k}": targeted(probabilities, 8, 10, k, weights) for k in (0, 8)},
     **{f"unnormalised-{k}": targeted(unnormalised, 8, 10, k) for k in (0, 8)},
     "zero-targets": targeted(probabilities, 8, 10, 4, zeros),
+    "signed-targets": targeted(probabilities, 8, 10, 4, signed),
     "two-classes": rows_of((0.25, 0.75), (0.5, 0.5), (0.2, 0.2), (3.0, 1.5)),
     "saturated": rows_of(ONE_HOT),
     **{name: rows_of(*rows) for name, rows in SPECIAL.items()},

@@ -111,6 +111,17 @@ def close_pair(first: float, gap: float, last: float) -> Callable[[Draw], Array]
     return arrays
 
 
+def at_the_end(sign: int) -> Callable[[Draw], Array]:
+    """Data whose eigenvalues, which are like its squares, are nearly the largest or the smallest of the dtype; in
+    float64 like 2^480, since bounds square them in turn."""
+
+    def arrays(draw: Draw) -> Array:
+        k = min(FORMATS[draw.dtype].emax // 2 - 4, 240)
+        return draw.quantised(random()(draw).astype(np.float64) * 2.0 ** (sign * k))
+
+    return arrays
+
+
 # From a thread in which somebody compared the snapshot method with scikit-learn.
 THREAD = [
     [0.387, 123, 789, 256, 4878, 5.42], [0.723, 9.78, 1.90, 1234, 12104, 5.25],
@@ -144,6 +155,8 @@ CASES = (
     case("pair-within", close_pair(0.0, 0.0, 0.5)),
     *in_layouts(case("contiguous", random(scale=2.0))),
 )
+# Of which the reference, in a wider format, is sound and its own rotations, in that dtype, are not: they square.
+AT_THE_ENDS = tuple(case(f"{name}-eigenvalues", at_the_end(sign)) for name, sign in (("largest", 1), ("smallest", -1)))
 
 # Where invariants are looked at.
 FINITE = ("scale-1", "scale-10", "coarse", "columns-50")
@@ -204,5 +217,5 @@ INVARIANTS = (
 OP = Op(
     "pca", pca, pca_vjp, CASES, outputs=("", "eigenvalues", "projections"),
     roads={"svd": Road(by_svd), "covariance": Road(by_covariance, by_covariance_vjp)},
-    batch_axis=lambda params: None, invariants=INVARIANTS,
+    batch_axis=lambda params: None, invariants=INVARIANTS, edge_cases=AT_THE_ENDS,
 )  # fmt: skip

@@ -84,6 +84,22 @@ def weights(draw: Draw, rows: int, classes: int) -> Array:
     return draw.quantised(draw.integers("t", (rows, classes), 64) / 16)
 
 
+def signed(draw: Draw, rows: int, classes: int) -> Array:
+    """Multiples of 1/16 from -2 to 2."""
+    return draw.quantised(draw.integers("t", (rows, classes), 64, -32) / 16)
+
+
+def balanced(draw: Draw, rows: int, classes: int) -> Array:
+    """Of both signs, those that a row begins with and their negatives, whose sum is exactly 0."""
+    half = weights(draw, rows, classes // 2)
+    return np.concatenate([half, -half, draw.full((rows, classes % 2), 0.0)], axis=-1)
+
+
+def large(draw: Draw, rows: int, classes: int) -> Array:
+    """Multiples of 4 below 256."""
+    return draw.quantised(draw.integers("t", (rows, classes), 64) * 4)
+
+
 def labels(draw: Draw, rows: int, classes: int) -> Array:
     return draw.quantised(one_hot(draw.integers("t", (rows,), classes), classes))
 
@@ -118,6 +134,7 @@ CASES = (
     *(case(f"one-hot-{name}", targeted(LOGITS[name], labels)) for name in (*FINITE, "scale-10000")),
     *(case(f"unnormalised-{name}", targeted(LOGITS[name], weights)) for name in (*FINITE, "scale-1", "shift-10000")),
     case("unnormalised-zero-targets", targeted(LOGITS["scale-1"], zeros)),
+    *(case(f"unnormalised-{t.__name__}", targeted(LOGITS["scale-1"], t)) for t in (signed, balanced, large)),
     case("masked", masked_classes),
     *(
         case(f"smoothed-{name}", targeted(LOGITS[name]), 0.1)

@@ -21,11 +21,15 @@ from gradparity.reference.soft_cross_entropy import gradient, gradient_by_quotie
 DENOMINATOR = Convention(
     ("weights", "rows"), "weights", "what a mean divides by: the weights of the labels that count, or all rows"
 )
+IGNORED_ROW = Convention(
+    (0.0, np.nan), 0.0, "the gradient of an ignored row of logits that are not finite: 0, since its loss is 0 whatever "
+    "they are, or 0 times NaN",
+)  # fmt: skip
 
 
 def weighted_cross_entropy(
     x: Array, t: Array, weight: Array, label_smoothing: float = 0.0, ignore_index: int = -100, reduction: str = "none",
-    denominator: str = "weights",
+    denominator: str = "weights", ignored_row: float = 0.0,
 ) -> Array:  # fmt: skip
     """loss_i = -sum_j q_ij log_softmax(x_i)_j, q_ij = w_j ((1 - label_smoothing) [j = t_i] + label_smoothing / C);
     0 where t_i is ignore_index.  x: [N, C] logits, t: [N] in 0..C-1 or ignore_index, weight: [C] -> loss: [N] in nats,
@@ -40,7 +44,7 @@ def weighted_cross_entropy(
 
 def two_losses(
     x: Array, t: Array, weight: Array, label_smoothing: float = 0.0, ignore_index: int = -100, reduction: str = "none",
-    denominator: str = "weights",
+    denominator: str = "weights", ignored_row: float = 0.0,
 ) -> Array:  # fmt: skip
     """(1 - s) A + (s / C) B, s = label_smoothing: A the loss of the label, B of all classes, each reduced."""
     label, every = (
@@ -83,11 +87,12 @@ def by(gradient: Callable[..., Array]) -> Callable[..., Arrays]:
 
     def weighted_cross_entropy_vjp(
         g: Array, y: Array, x: Array, t: Array, weight: Array, label_smoothing: float = 0.0, ignore_index: int = -100,
-        reduction: str = "none", denominator: str = "weights",
+        reduction: str = "none", denominator: str = "weights", ignored_row: float = 0.0,
     ) -> Arrays:  # fmt: skip
         """p sum_j q_j - q in each row, divided as the loss is; 0 in the rows that are ignored."""
         g = of_rows(g, t, weight, ignore_index, reduction, denominator)
-        return {"x": gradient(g, x, targets(t, weight, label_smoothing, ignore_index))}
+        dx = gradient(g, x, targets(t, weight, label_smoothing, ignore_index))
+        return {"x": without_ignored(dx, t, ignore_index, ignored_row)}
 
     return weighted_cross_entropy_vjp
 
@@ -99,15 +104,21 @@ def of_rows(g: Array, t: Array, weight: Array, ignore_index: int, reduction: str
     return np.where(t != ignore_index, g, 0.0)[:, None]
 
 
+def without_ignored(dx: Array, t: Array, ignore_index: int, ignored_row: float) -> Array:
+    """Their gradient is g (p sum_j q_j - q) with g = 0, which is NaN where p is."""
+    return dx if np.isnan(ignored_row) else np.where(counted(t, ignore_index), dx, 0.0)
+
+
 def vjp_row_by_row(
     g: Array, y: Array, x: Array, t: Array, weight: Array, label_smoothing: float = 0.0, ignore_index: int = -100,
-    reduction: str = "none", denominator: str = "weights",
+    reduction: str = "none", denominator: str = "weights", ignored_row: float = 0.0,
 ) -> Arrays:  # fmt: skip
     """g (1 - s) w_t (p - onehot(t)) + (g s / C) (p sum(w) - w), s = label_smoothing: a loss, weighted, and another."""
     g = of_rows(g, t, weight, ignore_index, reduction, denominator)
     p, own = np.exp(log_softmax(x)), np.where(t != ignore_index, weight[np.where(t != ignore_index, t, 0)], 0.0)
     label = g * (1 - label_smoothing) * own[:, None] * (p - one_hot(t, len(weight)))
-    return {"x": label + g * (label_smoothing / len(weight)) * (p * np.sum(weight, axis=0) - weight)}
+    dx = label + g * (label_smoothing / len(weight)) * (p * np.sum(weight, axis=0) - weight)
+    return {"x": without_ignored(dx, t, ignore_index, ignored_row)}
 
 
 weighted_cross_entropy_vjp = by(gradient)
@@ -221,7 +232,7 @@ INVARIANTS = (
 
 OP = Op(
     "weighted_cross_entropy", weighted_cross_entropy, weighted_cross_entropy_vjp, CASES,
-    conventions={"denominator": DENOMINATOR},
+    conventions={"denominator": DENOMINATOR, "ignored_row": IGNORED_ROW},
     roads={
         "quotient": Road(vjp=by(gradient_by_quotient)), "two-losses": Road(two_losses),
         "row-by-row": Road(vjp=vjp_row_by_row),

@@ -32,6 +32,7 @@ from gradparity.op import (
     nearest,
     outputs,
 )
+from gradparity.prelude import INSIDE, prelude_of
 
 Fn = Callable[..., Any]
 T = TypeVar("T")
@@ -234,22 +235,27 @@ class Adapter:
 
 
 class Call:
-    """A framework's function under our argument names, its parameters bound. A value: what a framework compiled for
-    one serves every equal one, of which each check makes its own."""
+    """A framework's function under our argument names, its parameters bound, and behind a prelude if one is among them.
+    A value: what a framework compiled for one serves every equal one, of which each check makes its own."""
 
     def __init__(
         self, fn: Fn, renames: Mapping[str, str], params: Mapping[str, Any], made_with: tuple[str, ...] | None = None,
         axis: int | None = None,
     ) -> None:  # fmt: skip
-        self.fn, self.renames, self.params, self.made_with, self.axis = fn, renames, params, made_with, axis
+        self.fn, self.renames, self.made_with, self.axis = fn, renames, made_with, axis
+        self.prelude, self.params = prelude_of(params), {k: v for k, v in params.items() if k != INSIDE}
         self.key = (id(fn), repr(sorted(renames.items())), repr(sorted(params.items())), made_with, axis)
 
     def __call__(self, **arrays: Any) -> tuple[Any, ...]:
-        given = {**arrays, **self.params}
+        given = {**self.before(arrays), **self.params}
         if self.made_with is None:
             return outputs(self.fn(**self.named(given)))
         made = self.fn(**self.named({k: given.pop(k) for k in self.made_with}))
         return outputs(made(**self.named(given)))
+
+    def before(self, arrays: Arrays) -> Arrays:
+        """What the function is given: the arrays, x as its prelude makes it if there is one."""
+        return arrays if self.prelude is None else self.prelude.before(arrays)
 
     def named(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Under the framework's names."""
@@ -279,7 +285,10 @@ class Rule:
     wrt: tuple[str, ...]
 
     def __call__(self, g: Any, **arrays: Any) -> tuple[Any, ...]:
-        dx = self.vjp(g, self.call(**arrays)[0], **arrays, **self.call.params)
+        call = self.call
+        dx = self.vjp(g, call(**arrays)[0], **call.before(arrays), **call.params)
+        if call.prelude is not None:
+            dx = {**dx, "x": call.prelude.back(dx["x"], arrays)}
         return tuple(dx[k] for k in self.wrt)
 
 

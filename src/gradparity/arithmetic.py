@@ -633,6 +633,27 @@ def stationary(x: Array) -> Array:
     return Tracked(x.v, EXACTLY, x.a) if isinstance(x, Tracked) else x.real
 
 
+def handed(x: Array) -> Array:
+    """x as one function hands it to the next: rounded to the dtype, or not where both are compiled as one. So it is as
+    far off as the worse of the two."""
+    if not isinstance(x, Tracked):
+        return x
+    a, out = x.a, FORMATS[x.a.dtype]
+    rounds = a.inner != out and not a.omits("output rounding")
+    e = np.maximum(x.e, moved(x.v, x.e, out)) if rounds else x.e
+    return Tracked(x.v, a.settled(x.v, e, out, (x,)), a)
+
+
+def overflowed(x: Array) -> Array:
+    """What one correctly rounded operation made of exact operands, infinite where that exceeds every number of the
+    format of intermediate results: rounding is monotone. What exceeds the dtype's alone may be either: see settled."""
+    if not isinstance(x, Tracked):
+        return x
+    with np.errstate(over="ignore"):
+        over = np.isfinite(x.v) & np.isinf(fl(x.v, x.a.inner))
+    return Tracked(np.where(over, np.copysign(np.inf, x.v), x.v), np.where(over, 0.0, x.e), x.a)
+
+
 def mean(x: Array, axis: int = 0) -> Array:
     """sum / count as one operation, which divides before the sum leaves the accumulator: what overflows the format
     only as a sum is bounded.  With |s^ - s| <= e_s, s^/n is wrong by e_s/n; dividing by n, or multiplying by a rounded

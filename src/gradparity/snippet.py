@@ -16,6 +16,7 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.cases import groups
 from gradparity.check import check
 from gradparity.op import MISROUNDED, Array, Case, GradparityError, Op, Result
+from gradparity.prelude import INSIDE, prelude_of
 
 LONGEST_LIST = 64  # elements; beyond that an array is written packed
 LAYOUT_LINES = {"transposed": "np.array({}, order='F')", "strided": "np.repeat({}, 2, axis=-1)[..., ::2]"}
@@ -110,15 +111,24 @@ def call_lines(
 ) -> list[str]:
     """`call`, a function of the arrays alone."""
     renames, made_with = implementation.renames, implementation.made_with
-    words = {k: f"{renames.get(k, k)}={k}" for k in arrays}
-    words |= {k: f"{renames.get(k, k)}={v!r}" for k, v in params.items()}
+    words = {k: f"{renames.get(k, k)}={v}" for k, v in words_of(arrays, params).items()}
     source, name = ([], implementation.api) if implementation.fn is None else source_of(implementation.fn)
+    prelude = prelude_of(params)
+    source = source if prelude is None else source_of(prelude.forward)[0] + source
     if made_with is not None:
         name += f"({', '.join(words.pop(k) for k in made_with)})"
     compiled = adapter.show.get("compile", "{}").format(
         f"lambda {', '.join(arrays)}: {name}({', '.join(words.values())})"
     )
     return [*source, f"call = {compiled}"]
+
+
+def words_of(arrays: tuple[str, ...], params: dict[str, Any]) -> dict[str, str]:
+    """How each argument is written: x as its prelude makes it, if there is one."""
+    words, prelude = {k: k for k in arrays}, prelude_of(params)
+    if prelude is not None:
+        words["x"] = f"{prelude.forward.__name__}({', '.join(['x', *(words.pop(k) for k in prelude.beside)])})"
+    return words | {k: repr(v) for k, v in params.items() if k != INSIDE}
 
 
 def source_of(fn: Any) -> tuple[list[str], str]:
@@ -143,8 +153,12 @@ def result_lines(
         lines, result = [adapter.show["value"].format(args=names)], f"y[{k}]" if len(op.outputs) > 1 else "y"
     elif implementation.vjp is not None:
         source, name = source_of(implementation.vjp)
-        words = ", ".join([f"{k}={k}" for k in arrays] + [f"{k}={v!r}" for k, v in params.items()])
+        words = ", ".join(f"{k}={v}" for k, v in words_of(arrays, params).items())
         lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{argument}']"], "dx"
+        prelude = prelude_of(params)
+        if prelude is not None and argument == "x":
+            source, name = source_of(prelude.vjp)
+            lines += [*source, f"dx = {name}(dx, {', '.join(prelude.beside)})"]
     else:
         first = "[0]" if len(op.outputs) > 1 else ""
         template = adapter.show["vjp"].replace("call({args})", "call({args})" + first)

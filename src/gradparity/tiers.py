@@ -10,17 +10,35 @@ from functools import cache
 from gradparity.adapter import first_match
 from gradparity.cases import groups
 from gradparity.op import DIRECTIONS, FORMATS, Case, Op
+from gradparity.prelude import INSIDE
 
 Features = Callable[[Op, Case], set[Hashable]]
+# A prelude is one more shape of everything: these are looked at wherever a few cases of each kind are.
+BEHIND: Mapping[str, str] = {
+    "softmax": "masked", "log_softmax": "cooled", "cross_entropy": "masked",
+    "binary_cross_entropy_with_logits": "affine",
+}  # fmt: skip
 
 
 def features(op: Op, case: Case) -> set[Hashable]:
     checks = {check for direction in DIRECTIONS for check in op.row_checks(case, direction, case.dtypes[-1])}
-    return parameters(op, case) | checks
+    return parameters(op, case) | (checks if INSIDE not in case.params else set())
 
 
 def parameters(op: Op, case: Case) -> set[Hashable]:
+    """Of a case behind a prelude that alone, so that the operation is also looked at without."""
+    if INSIDE in case.params:
+        return preludes(op, case) if case.params[INSIDE] == BEHIND.get(op.name) else set()
     return {(name, repr(value)) for name, value in case.params.items()} | {case.edge}
+
+
+def preludes(op: Op, case: Case) -> set[Hashable]:
+    return {(INSIDE, case.params[INSIDE])} if INSIDE in case.params else set()
+
+
+def with_preludes(op: Op, case: Case) -> set[Hashable]:
+    """The features, and all preludes."""
+    return features(op, case) | preludes(op, case)
 
 
 def anything(op: Op, case: Case) -> set[Hashable]:
@@ -94,7 +112,10 @@ def any_matches(globs: tuple[str, ...], name: str) -> bool:
 # A new shape takes inductor one to three seconds, which makes code for the value and for the gradient, and compiles it.
 INDUCTOR: Mapping[str, Features] = {"compile/float32/v*": parameters, "compile/*16/v*": anything, "compile/*": nothing}
 # These take a quarter of a second. So does jit, in which most of JAX is run: it is taken whole.
-SAMPLED: Mapping[str, Features] = {**INDUCTOR, "compile-aot/*": features, "vmap/*": features, "xla/*": features}
+SAMPLED: Mapping[str, Features] = {
+    **INDUCTOR, **{f"{mode}/float32/v*": with_preludes for mode in ("compile-aot", "vmap", "xla")},
+    "compile-aot/*": features, "vmap/*": features, "xla/*": features,
+}  # fmt: skip
 
 TIERS: Mapping[str, Tier] = {
     # Invariants and bit equality are looked at in further shapes: two thirds of the time, all of it compiling.

@@ -11,6 +11,7 @@ import pytest
 
 from gradparity.cases import Draw
 from gradparity.op import FORMATS, Array, Case, Op
+from gradparity.prelude import INSIDE
 from gradparity.reference import OPS
 
 FORM = FORMATS["float32"]
@@ -91,9 +92,10 @@ LABELLED = ("cross_entropy", "weighted_cross_entropy", "negative_log_likelihood"
 
 
 def lacking(op: Op) -> set[str]:
+    """In its arguments: what arises behind a prelude is in test_inside.py."""
     found: set[str] = set()
     for case in op.every_case("float32"):
-        if "32000" not in case.name:
+        if "32000" not in case.name and INSIDE not in case.params:
             x = case.arrays(Draw(f"{op.name}/{case.name}", "float32"))["x"].astype(np.float64)
             found |= {what for what, holds in EXTREME.items() if holds(x, case)}
     return set(EXTREME) - found
