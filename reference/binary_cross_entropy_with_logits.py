@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, in_layouts, subnormal
-from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
+from gradparity.op import SMOOTH, Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.cross_entropy import OP as CROSS_ENTROPY
 from gradparity.reference.cross_entropy import rows_apart
 from gradparity.reference.invariants import nonnegative, pair, turned
@@ -306,4 +306,5 @@ INVARIANTS = (
 OP = Op(
     "binary_cross_entropy_with_logits", binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp, CASES,
     wrt=("x", "t"), roads=ROADS, batch_axis=rows_apart, invariants=INVARIANTS, counted="large-1000",
+    smooth=(*SMOOTH, "soft-scale-10", "pos-weight-3-scale-1"),
 )  # fmt: skip
