@@ -9,7 +9,7 @@ from typing import Any
 from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, axis_of_rows
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, FallbackError, GradparityError, Raises
+from gradparity.op import DERIVED, Array, Arrays, FallbackError, GradparityError, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -63,11 +63,42 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     return compiled(run)
 
 
+def derived(what: str, compiled: Any = plain) -> Any:
+    """The verb of op.DERIVED: see derived_of."""
+
+    def verb(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+        args = {k: to_framework(v) for k, v in arrays.items()}
+        given = (to_framework(tangent),) if g is None else (to_framework(tangent), to_framework(g))
+        return to_numpy(derived_of(fn, wrt, what, compiled)(args, *given))
+
+    return verb
+
+
+@lru_cache(COMPILED)
+def derived_of(fn: Fn, wrt: str, what: str, compiled: Any) -> Any:
+    import jax
+
+    def first(args: Any) -> Fn:
+        return lambda x: fn(**args | {wrt: x})[0]
+
+    def jvp(args: Any, v: Any) -> Any:
+        return jax.jvp(first(args), (args[wrt],), (v,))[1]
+
+    def hvp(args: Any, v: Any, g: Any) -> Any:
+        return jax.jvp(lambda x: jax.vjp(first(args), x)[1](g)[0], (args[wrt],), (v,))[1]
+
+    def hvp_reverse(args: Any, v: Any, g: Any) -> Any:
+        return jax.vjp(lambda x: jax.vjp(first(args), x)[1](g)[0], args[wrt])[1](v)[0]
+
+    return compiled({"jvp": jvp, "hvp": hvp, "hvp-reverse": hvp_reverse}[what])
+
+
 def forget() -> None:
     import jax
 
     value_of.cache_clear()
     value_and_vjp_of.cache_clear()
+    derived_of.cache_clear()
     row_of.cache_clear()
     jax.clear_caches()
 
@@ -667,12 +698,13 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, keeps=KEEPS, forget=forget, default=True,
+        show=SHOW, derived={d: derived(d) for d in DERIVED}, process=PROCESS, keeps=KEEPS, forget=forget, default=True,
         known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jaxlib",),
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS, forget=forget,
+        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, derived={d: derived(d, jit) for d in DERIVED},
+        process=PROCESS, keeps=KEEPS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),
     ),

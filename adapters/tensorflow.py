@@ -9,7 +9,7 @@ from typing import Any
 from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, redeclared
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, FallbackError, Raises
+from gradparity.op import DERIVED, Array, Arrays, FallbackError, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -60,11 +60,53 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     return compiled(run)
 
 
+def derived(what: str, compiled: Any = plain) -> Any:
+    """The verb of op.DERIVED: see derived_of."""
+
+    def verb(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+        args = {k: to_framework(v) for k, v in arrays.items()}
+        given = (to_framework(tangent),) if g is None else (to_framework(tangent), to_framework(g))
+        return to_numpy(derived_of(fn, wrt, what, compiled)(args, *given))
+
+    return verb
+
+
+@lru_cache(COMPILED)
+def derived_of(fn: Fn, wrt: str, what: str, compiled: Any) -> Any:
+    import tensorflow as tf
+
+    def gradient(args: Any, g: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(args[wrt])
+            y = fn(**args)[0]
+        return tf.convert_to_tensor(tape.gradient(y, args[wrt], g, tf.UnconnectedGradients.ZERO))
+
+    def forward(f: Fn, args: Any, v: Any) -> Any:
+        with tf.autodiff.ForwardAccumulator(args[wrt], v) as accumulator:
+            y = f()
+        return tf.convert_to_tensor(accumulator.jvp(y, tf.UnconnectedGradients.ZERO))
+
+    def jvp(args: Any, v: Any) -> Any:
+        return forward(lambda: fn(**args)[0], args, v)
+
+    def hvp(args: Any, v: Any, g: Any) -> Any:
+        return forward(lambda: gradient(args, g), args, v)
+
+    def hvp_reverse(args: Any, v: Any, g: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(args[wrt])
+            dx = gradient(args, g)
+        return tf.convert_to_tensor(tape.gradient(dx, args[wrt], v, tf.UnconnectedGradients.ZERO))
+
+    return compiled({"jvp": jvp, "hvp": hvp, "hvp-reverse": hvp_reverse}[what])
+
+
 def forget() -> None:
     """What XLA compiled stays, 0.6 MB a program and more: TensorFlow's device_compilation_cache.h evicts nothing, not
     with the function, clear_kernel_cache or a new context either. See MOST_PER_WORKER in gradparity.plugin."""
     value_of.cache_clear()
     value_and_vjp_of.cache_clear()
+    derived_of.cache_clear()
 
 
 def function(f: Fn, **options: Any) -> Any:
@@ -746,13 +788,14 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, alias="tf", process=PROCESS, forget=forget, default=True,
+        show=SHOW, derived={d: derived(d) for d in DERIVED}, alias="tf", process=PROCESS, forget=forget, default=True,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
-        show=SHOW | {"compile": COMPILE, "vjp": VJP_FUNCTION}, alias="tf", process=PROCESS, forget=forget,
+        show=SHOW | {"compile": COMPILE, "vjp": VJP_FUNCTION}, derived={d: derived(d, function) for d in DERIVED},
+        alias="tf", process=PROCESS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(

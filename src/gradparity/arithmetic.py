@@ -681,13 +681,13 @@ def once(f: Callable[[Any], Any], x: Array) -> Array:
     return Tracked(v, e * (1 + 4 * x.a.inner.unit), x.a)
 
 
-def from_output(f: Callable[[Any], Any], slope: Callable[[Any], Any], x: Array) -> Array:
-    """f(x), whose derivative everybody takes from its output: slope(f(x)), with the error of what was stored. That is a
-    larger one than step by step, wherever the output has lost what the argument still tells."""
+def by_its_gradient(f: Callable[[Any], Any], vjp: Callable[[Any, Any, Any], Mapping[str, Any]], x: Array) -> Array:
+    """f(x), element by element, which is differentiated by its gradient and not step by step, as a framework does that
+    has it as one function. A gradient from the stored output errs more, where that has lost what x still tells."""
     if not isinstance(x, Dual):
         return f(x)
     y = f(x.value)
-    return Dual(y, slope(y) * x.tangent)
+    return Dual(y, vjp(x.tangent, y, x.value)["x"])
 
 
 def loose(a: Arithmetic) -> Arithmetic:

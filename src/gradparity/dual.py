@@ -147,10 +147,15 @@ def where(c: Any, x: Any, y: Any) -> Dual:
 
 
 def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
-    """max over an axis: of what is largest the largest tangent."""
-    at = x.value == np.max(x.value, axis=axis, keepdims=True)
-    d = np.max(np.where(at, x.tangent, -np.inf), axis=axis, keepdims=keepdims)
-    return Dual(np.max(x.value, axis=axis, keepdims=keepdims), d)
+    """max over an axis: the tangent d of what is largest, of several the largest one. What an error may have made the
+    largest has another tangent: the elements of `may_be` have the value d, and where the choice may go the other way
+    the distance to their own for an error, which moves its maximum or its minimum."""
+    top = np.max(x.value, axis=axis, keepdims=True)
+    won = number(x.value) == number(top)
+    d = np.max(np.where(won, x.tangent, -np.inf), axis=axis, keepdims=True)
+    may_be = np.where(won, d, np.where(x.value == top, x.tangent, d))
+    d = -np.max(-may_be, axis=axis, keepdims=True) + (np.max(may_be, axis=axis, keepdims=True) - d)
+    return Dual(top, d) if keepdims else Dual(np.squeeze(top, axis), np.squeeze(d, axis))
 
 
 def clip(x: Dual, low: float, high: float) -> Array:
