@@ -674,6 +674,12 @@ IMPLEMENTATIONS = (
 VALUE = "y = call({args})"
 VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"
 VJP_JIT = "dx = jax.jit(lambda {args}, g: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0])({args}, g)"
+GRADIENT = "lambda {wrt}: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0]"
+SHOW_DERIVED = {
+    "jvp": "dx = COMPILED(lambda {args}, v: jax.jvp(lambda {wrt}: call({args}), ({wrt},), (v,))[1])({args}, v)",
+    "hvp": "dx = COMPILED(lambda {args}, v, g: jax.jvp(" + GRADIENT + ", ({wrt},), (v,))[1])({args}, v, g)",
+    "hvp-reverse": "dx = COMPILED(lambda {args}, v, g: jax.vjp(" + GRADIENT + ", {wrt})[1](v)[0])({args}, v, g)",
+}  # fmt: skip
 PROCESS = {**THREADS, "JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen={several}"}
 KEEPS = {
     "JAX_COMPILATION_CACHE_DIR": "{}/jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -682,6 +688,11 @@ KEEPS = {
 SHOW = {
     "import": 'import jax; jax.config.update("jax_enable_x64", True)',
     "tensor": "jax.numpy.asarray({})", "value": VALUE, "vjp": VJP,
+    **{d: text.replace("COMPILED", "") for d, text in SHOW_DERIVED.items()},
+}  # fmt: skip
+SHOW_JIT = {
+    "compile": "jax.jit({})", "vjp": VJP_JIT,
+    **{d: text.replace("COMPILED", "jax.jit") for d, text in SHOW_DERIVED.items()},
 }  # fmt: skip
 
 IMPORT_BY_ROW = f"""{SHOW["import"]}
@@ -703,7 +714,7 @@ ADAPTERS = (
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, derived={d: derived(d, jit) for d in DERIVED},
+        show=SHOW | SHOW_JIT, derived={d: derived(d, jit) for d in DERIVED},
         process=PROCESS, keeps=KEEPS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),

@@ -772,6 +772,45 @@ VJP_FUNCTION = "\n".join((
     "    return tape.gradient(y, {wrt}, g)",
     "dx = gradient({args}, g)",
 ))  # fmt: skip
+GRADIENT = """
+    with tf.GradientTape() as tape:
+        tape.watch({wrt})
+        y = call({args})
+    dx = tape.gradient(y, {wrt}, g, tf.UnconnectedGradients.ZERO)"""
+ZERO = "tf.UnconnectedGradients.ZERO"
+SHOW_DERIVED = {
+    "jvp": f"""def derived({{args}}, v):
+    with tf.autodiff.ForwardAccumulator({{wrt}}, v) as accumulator:
+        y = call({{args}})
+    return tf.convert_to_tensor(accumulator.jvp(y, {ZERO}))
+dx = derived({{args}}, v)
+""",
+    "hvp": f"""def derived({{args}}, v, g):
+    with tf.autodiff.ForwardAccumulator({{wrt}}, v) as accumulator:{
+        GRADIENT.replace(
+            '''
+''',
+            '''
+    ''',
+        )
+    }
+    return tf.convert_to_tensor(accumulator.jvp(tf.convert_to_tensor(dx), {ZERO}))
+dx = derived({{args}}, v, g)
+""",
+    "hvp-reverse": f"""def derived({{args}}, v, g):
+    with tf.GradientTape() as outer:
+        outer.watch({{wrt}}){
+        GRADIENT.replace(
+            '''
+''',
+            '''
+    ''',
+        )
+    }
+    return tf.convert_to_tensor(outer.gradient(tf.convert_to_tensor(dx), {{wrt}}, v, {ZERO}))
+dx = derived({{args}}, v, g)
+""",
+}
 COMPILE = "tf.function({}, autograph=False)"
 XLA = {key: text.replace("autograph=False", "autograph=False, jit_compile=True") for key, text in {
     "compile": COMPILE, "vjp": VJP_FUNCTION,
@@ -781,6 +820,11 @@ PROCESS = {
 }  # fmt: skip
 SHOW = {
     "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
+    **SHOW_DERIVED,
+}  # fmt: skip
+SHOW_FUNCTION = {
+    "compile": COMPILE, "vjp": VJP_FUNCTION,
+    **{d: "@tf.function(autograph=False)\n" + SHOW[d] for d in SHOW_DERIVED},
 }  # fmt: skip
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)
@@ -794,7 +838,7 @@ ADAPTERS = (
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
-        show=SHOW | {"compile": COMPILE, "vjp": VJP_FUNCTION}, derived={d: derived(d, function) for d in DERIVED},
+        show=SHOW | SHOW_FUNCTION, derived={d: derived(d, function) for d in DERIVED},
         alias="tf", process=PROCESS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),

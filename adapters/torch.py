@@ -463,6 +463,11 @@ ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 
 https://github.com/pytorch/pytorch/issues/140222"
 NOT_IN_16_BITS = "it is not implemented in 16 bits on the CPU, and says so"
 UNWRITTEN = "of no rows it returns memory that was never written, another number each time: there is nothing to judge"
+NO_FORWARD = "torch has no forward mode for it, and says so"
+ONE_DERIVATIVE = {
+    "*/jvp/*": NO_FORWARD, "*/hvp/*": NO_FORWARD,
+    "*/hvp-reverse/*": "torch has no derivative of its gradient, and says so",
+}  # fmt: skip
 OTHER_AXES = "along other axes than the last the exponentials and their sum are rounded to 16 bits"
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
@@ -632,7 +637,9 @@ FUNCTIONS = (
     Implementation(
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},
         road="from-the-margin", conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "classes"},
-        unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+        unsupported={
+            "*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN, **ONE_DERIVATIVE,
+        },
         edges=MARGIN_EDGES,
     ),
     Implementation(
@@ -706,7 +713,9 @@ FUNCTIONS = (
     Implementation(
         "multilabel_margin", "torch.nn.functional.multilabel_margin_loss", renames={"x": "input", "t": "target"},
         conventions={"kink": 0.0, "nan_margin": 0.0, "divisor": "classes"},
-        unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+        unsupported={
+            "*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN, **ONE_DERIVATIVE,
+        },
     ),
     Implementation(
         "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.0, "nan_margin": 1.0, "divisor": "one"},
@@ -793,6 +802,12 @@ SHOW = {
     "tensor bfloat16": "torch.from_numpy({}.astype(np.float32)).bfloat16()",
     "array bfloat16": "{}.detach().float().numpy()",
     "value": VALUE, "vjp": VJP,
+    "jvp": "(_, dx) = torch.func.jvp(lambda {wrt}: call({args}), ({wrt},), (v,))",
+    "hvp": "gradient = lambda {wrt}: torch.func.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0]\n"
+    "(_, dx) = torch.func.jvp(gradient, ({wrt},), (v,))",
+    "hvp-reverse": "{wrt}.requires_grad_(); y = call({args})\n"
+    "(dx,) = torch.autograd.grad(y, [{wrt}], g, create_graph=True)\n"
+    "(dx,) = torch.autograd.grad(dx, [{wrt}], v) if dx.requires_grad else [torch.zeros_like(dx)]",
 }  # fmt: skip
 
 IMPORT_BY_ROW = """import torch

@@ -79,13 +79,13 @@ class Implementation:
             object.__setattr__(self, "api", f"{self.fn.__module__}.{self.fn.__qualname__}")
 
     def precision_of(self, dtype: str, direction: str, case: str = "") -> Precision:
-        """As declared. Of a derivative that is not named in it that of the gradient, but rounding every operation at
-        least: a framework makes it of the steps of the gradient, one by one, and no step is the reference's."""
+        """As declared. Of a derivative that is not named in it the wider one of the value and of the gradient, of whose
+        steps a framework makes it, one by one: every operation is rounded at least, and no step is the reference's."""
         if direction not in DERIVED:
             return first_match(self.precision, f"{dtype}/{direction}/{case}", Precision())
         own = {glob: p for glob, p in self.precision.items() if f"/{direction}/" in glob}
-        gradient = self.precision_of(dtype, "vjp", case)
-        step_by_step = replace(gradient, cls=max(gradient.cls, "B"), sharp=False, finding="")
+        widest = max((self.precision_of(dtype, d, case) for d in reversed(COMPARED)), key=lambda p: p.cls)
+        step_by_step = replace(widest, cls=max(widest.cls, "B"), sharp=False, finding="")
         return first_match(own, f"{dtype}/{direction}/{case}", step_by_step)
 
     def by_precision(self, dtype: str, cases: Iterable[Case]) -> Iterator[tuple[Implementation, tuple[Case, ...]]]:

@@ -9,18 +9,23 @@ from functools import cache
 
 from gradparity.adapter import first_match
 from gradparity.cases import groups
-from gradparity.op import DIRECTIONS, FORMATS, Case, Op
+from gradparity.op import DERIVED, DIRECTIONS, FORMATS, Case, Op
 
 Features = Callable[[Op, Case], set[Hashable]]
 
 
 def features(op: Op, case: Case) -> set[Hashable]:
-    checks = {check for direction in DIRECTIONS for check in op.row_checks(case, direction, case.dtypes[-1])}
+    directions = (d for d in DIRECTIONS if d not in DERIVED)
+    checks = {check for direction in directions for check in op.row_checks(case, direction, case.dtypes[-1])}
     return parameters(op, case) | checks
 
 
 def parameters(op: Op, case: Case) -> set[Hashable]:
     return {(name, repr(value)) for name, value in case.params.items()} | {case.edge}
+
+
+def derivatives(op: Op, case: Case) -> set[Hashable]:
+    return {True} if case.name in op.smooth_cases else set()
 
 
 def anything(op: Op, case: Case) -> set[Hashable]:
@@ -94,7 +99,18 @@ def any_matches(globs: tuple[str, ...], name: str) -> bool:
 # A new shape takes inductor one to three seconds, which makes code for the value and for the gradient, and compiles it.
 INDUCTOR: Mapping[str, Features] = {"compile/float32/v*": parameters, "compile/*16/v*": anything, "compile/*": nothing}
 # These take a quarter of a second. So does jit, in which most of JAX is run: it is taken whole.
-SAMPLED: Mapping[str, Features] = {**INDUCTOR, "compile-aot/*": features, "vmap/*": features, "xla/*": features}
+# Compiled derivatives, each a program of its own, as large as two or three gradients.
+COMPILED: Mapping[str, Features] = {
+    f"{mode}/{dtype}/{direction}": derivatives if dtype in ("float32", "bfloat16") else nothing
+    for mode in ("jit", "function") for dtype in FORMATS for direction in DERIVED
+}  # fmt: skip
+SAMPLED: Mapping[str, Features] = {
+    **INDUCTOR,
+    **COMPILED,
+    "compile-aot/*": features,
+    "vmap/*": features,
+    "xla/*": features,
+}
 
 TIERS: Mapping[str, Tier] = {
     # Invariants and bit equality are looked at in further shapes: two thirds of the time, all of it compiling.

@@ -136,6 +136,10 @@ def reference_hvp(direction: str) -> Callable[..., dict[str, Tracked]]:
     ) -> dict[str, Tracked]:  # fmt: skip
         """H v for each argument: the tangent of the gradient, whose output moves by J v as it may be computed."""
         found = {}
+        same = implementation.precision_of(dtype, direction) == implementation.precision_of(dtype, "hvp")
+        if direction != "hvp" and same:
+            of_hvp = expected(op, implementation, group, dtype, "hvp", silent)
+            return {join(direction, name): of_hvp[join("hvp", name)] for name in op.wrt}
         for name in op.wrt:
             d = along(op, implementation, group, dtype, silent, name, direction, vjp_of)
             found[join(direction, name)] = sound(d.a.store(d), op)
