@@ -509,6 +509,7 @@ NO_GRADIENT_AT_0 = (
 NO_EIGH = {"*float16/*": "jax.numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"
 
+LOST_DISTANCES = "cumulative sums in bfloat16 may lose all of a distance, and a derivative divided by it has no bound"
 MANY_IN_16_BITS = "a thousand squares added up in float16 have no bound: there is nothing to judge"
 
 INF = float("inf")
@@ -577,7 +578,9 @@ IMPLEMENTATIONS = (
     Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("C")}),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
-        unsupported={"float16/value/b32-*": MANY_IN_16_BITS},
+        unsupported={
+            "float16/value/b32-*": MANY_IN_16_BITS, "bfloat16/jvp/*": LOST_DISTANCES, "bfloat16/hvp*/*": LOST_DISTANCES,
+        },
     ),
     Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("C")}),
     Implementation(

@@ -490,6 +490,7 @@ ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
 }  # fmt: skip
 
+LOST_DISTANCES = "cumulative sums in bfloat16 may lose all of a distance, and a derivative divided by it has no bound"
 MANY_IN_16_BITS = "a thousand squares added up in float16 have no bound: there is nothing to judge"
 
 INF = float("inf")
@@ -597,7 +598,9 @@ IMPLEMENTATIONS = (
     Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("C")}),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
-        unsupported={"float16/value/b32-*": MANY_IN_16_BITS},
+        unsupported={
+            "float16/value/b32-*": MANY_IN_16_BITS, "bfloat16/jvp/*": LOST_DISTANCES, "bfloat16/hvp*/*": LOST_DISTANCES,
+        },
     ),
     Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("C")}),
     Implementation(
