@@ -106,6 +106,21 @@ def test_truth_is_the_complex_step(op: Op) -> None:
     assert flat == {pair for pair in FLAT if pair[0] == op.name}
 
 
+ROADS = [(op, road) for op in SMOOTH_OPS.values() for road in op.roads]
+
+
+@pytest.mark.parametrize(("op", "road"), ROADS, ids=[f"{op.name}/{road}" for op, road in ROADS])
+def test_every_road_has_the_same_derivatives(op: Op, road: str) -> None:
+    """Whatever of its steps are differentiated by their gradients: see by_its_gradient."""
+    one = Implementation(op.name, "own", road=road)
+    for group in list(groups_of(op))[:2]:
+        y = expected(op, one, group, "float64", "value")["value"]
+        for name in op.wrt:
+            steps = complex_steps(op, group, name, cotangents(group, y.v))
+            for direction in ("jvp", "hvp"):
+                assert_near(steps[direction], expected(op, one, group, "float64", direction)[join(direction, name)])
+
+
 def assert_near(got: Array, want: Tracked) -> None:
     lost = float(np.finfo(LONG).tiny) / STEP
     gap, allowed = np.abs(got - want.v), want.full * PART + lost
