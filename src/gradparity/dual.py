@@ -158,7 +158,7 @@ def largest(x: Dual, axis: Any = None, keepdims: bool = False) -> Dual:
     return Dual(top, d) if keepdims else Dual(np.squeeze(top, axis), np.squeeze(d, axis))
 
 
-def clip(x: Dual, low: float, high: float) -> Array:
+def clip(x: Any, low: float, high: float) -> Any:
     return np.minimum(np.maximum(x, low), high)
 
 

@@ -163,6 +163,7 @@ def along(
     """The tangent of the forward or of the gradient as the argument moves along its tangent. Raises
     NotDifferentiableError where that is another thing the other way."""
     a = Arithmetic(dtype, implementation.precision_of(dtype, direction), silent)
+    d: Tracked
     y, d = of(op, implementation, group, name, a, 1)
     if not silent:
         y_back, d_back = of(op, implementation, group, name, replace(a, silent=EVERYTHING), -1)
@@ -190,9 +191,9 @@ def vjp_of(
     dy = expected(op, implementation, group, a.dtype, "jvp", a.silent)[join("jvp", name)]
     arguments = tracked(a, group.arrays | dict(group.params))
     arguments[name] = Dual(arguments[name], a(sign * group.tangents(name)))
-    y = Dual(Tracked(y.v, y.e, a), Tracked(sign * dy.v, dy.e, a))
     with np.errstate(all="ignore"):
-        return parts(vjp(a(g), y, **arguments, **conventions(op, implementation, a.dtype))[name])
+        moving = Dual(Tracked(y.v, y.e, a), Tracked(sign * dy.v, dy.e, a))
+        return parts(vjp(a(g), moving, **arguments, **conventions(op, implementation, a.dtype))[name])
 
 
 def parts(y: Any) -> tuple[Tracked, Tracked]:
