@@ -9,7 +9,7 @@ from typing import Any
 from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, axis_of_rows
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, FallbackError, GradparityError, Raises
+from gradparity.op import DERIVED, Array, Arrays, FallbackError, GradparityError, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -63,11 +63,42 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     return compiled(run)
 
 
+def derived(what: str, compiled: Any = plain) -> Any:
+    """The verb of op.DERIVED: see derived_of."""
+
+    def verb(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+        args = {k: to_framework(v) for k, v in arrays.items()}
+        given = (to_framework(tangent),) if g is None else (to_framework(tangent), to_framework(g))
+        return to_numpy(derived_of(fn, wrt, what, compiled)(args, *given))
+
+    return verb
+
+
+@lru_cache(COMPILED)
+def derived_of(fn: Fn, wrt: str, what: str, compiled: Any) -> Any:
+    import jax
+
+    def first(args: Any) -> Fn:
+        return lambda x: fn(**args | {wrt: x})[0]
+
+    def jvp(args: Any, v: Any) -> Any:
+        return jax.jvp(first(args), (args[wrt],), (v,))[1]
+
+    def hvp(args: Any, v: Any, g: Any) -> Any:
+        return jax.jvp(lambda x: jax.vjp(first(args), x)[1](g)[0], (args[wrt],), (v,))[1]
+
+    def hvp_reverse(args: Any, v: Any, g: Any) -> Any:
+        return jax.vjp(lambda x: jax.vjp(first(args), x)[1](g)[0], args[wrt])[1](v)[0]
+
+    return compiled({"jvp": jvp, "hvp": hvp, "hvp-reverse": hvp_reverse}[what])
+
+
 def forget() -> None:
     import jax
 
     value_of.cache_clear()
     value_and_vjp_of.cache_clear()
+    derived_of.cache_clear()
     row_of.cache_clear()
     jax.clear_caches()
 
@@ -478,6 +509,7 @@ NO_GRADIENT_AT_0 = (
 NO_EIGH = {"*float16/*": "jax.numpy.linalg decomposes no matrix of 16-bit numbers"}
 IN_TURN = "jax.ops.segment_sum adds each row to its segment in 16 bits"
 
+LOST_DISTANCES = "cumulative sums in bfloat16 may lose all of a distance, and a derivative divided by it has no bound"
 MANY_IN_16_BITS = "a thousand squares added up in float16 have no bound: there is nothing to judge"
 
 INF = float("inf")
@@ -547,7 +579,9 @@ IMPLEMENTATIONS = (
     Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("C")}),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
-        unsupported={"float16/value/b32-*": MANY_IN_16_BITS},
+        unsupported={
+            "float16/value/b32-*": MANY_IN_16_BITS, "bfloat16/jvp/*": LOST_DISTANCES, "bfloat16/hvp*/*": LOST_DISTANCES,
+        },
     ),
     Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("C")}),
     Implementation(
@@ -644,6 +678,12 @@ IMPLEMENTATIONS = (
 VALUE = "y = call({args})"
 VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"
 VJP_JIT = "dx = jax.jit(lambda {args}, g: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0])({args}, g)"
+GRADIENT = "lambda {wrt}: jax.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0]"
+SHOW_DERIVED = {
+    "jvp": "dx = COMPILED(lambda {args}, v: jax.jvp(lambda {wrt}: call({args}), ({wrt},), (v,))[1])({args}, v)",
+    "hvp": "dx = COMPILED(lambda {args}, v, g: jax.jvp(" + GRADIENT + ", ({wrt},), (v,))[1])({args}, v, g)",
+    "hvp-reverse": "dx = COMPILED(lambda {args}, v, g: jax.vjp(" + GRADIENT + ", {wrt})[1](v)[0])({args}, v, g)",
+}  # fmt: skip
 PROCESS = {**THREADS, "JAX_ENABLE_X64": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen={several}"}
 KEEPS = {
     "JAX_COMPILATION_CACHE_DIR": "{}/jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -652,6 +692,11 @@ KEEPS = {
 SHOW = {
     "import": 'import jax; jax.config.update("jax_enable_x64", True)',
     "tensor": "jax.numpy.asarray({})", "value": VALUE, "vjp": VJP,
+    **{d: text.replace("COMPILED", "") for d, text in SHOW_DERIVED.items()},
+}  # fmt: skip
+SHOW_JIT = {
+    "compile": "jax.jit({})", "vjp": VJP_JIT,
+    **{d: text.replace("COMPILED", "jax.jit") for d, text in SHOW_DERIVED.items()},
 }  # fmt: skip
 
 IMPORT_BY_ROW = f"""{SHOW["import"]}
@@ -668,12 +713,13 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "jax", "eager", "jax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, keeps=KEEPS, forget=forget, default=True,
+        show=SHOW, derived={d: derived(d) for d in DERIVED}, process=PROCESS, keeps=KEEPS, forget=forget, default=True,
         known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jaxlib",),
     ),
     Adapter(
         "jax", "jit", "jax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=SHOW | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS, forget=forget,
+        show=SHOW | SHOW_JIT, derived={d: derived(d, jit) for d in DERIVED},
+        process=PROCESS, keeps=KEEPS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),
     ),

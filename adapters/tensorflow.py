@@ -9,7 +9,7 @@ from typing import Any
 from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, redeclared
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, FallbackError, Raises
+from gradparity.op import DERIVED, Array, Arrays, FallbackError, Raises
 
 
 def to_framework(a: Array) -> Any:
@@ -60,11 +60,53 @@ def value_and_vjp_of(fn: Fn, wrt: tuple[str, ...], compiled: Any) -> Any:
     return compiled(run)
 
 
+def derived(what: str, compiled: Any = plain) -> Any:
+    """The verb of op.DERIVED: see derived_of."""
+
+    def verb(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+        args = {k: to_framework(v) for k, v in arrays.items()}
+        given = (to_framework(tangent),) if g is None else (to_framework(tangent), to_framework(g))
+        return to_numpy(derived_of(fn, wrt, what, compiled)(args, *given))
+
+    return verb
+
+
+@lru_cache(COMPILED)
+def derived_of(fn: Fn, wrt: str, what: str, compiled: Any) -> Any:
+    import tensorflow as tf
+
+    def gradient(args: Any, g: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(args[wrt])
+            y = fn(**args)[0]
+        return tf.convert_to_tensor(tape.gradient(y, args[wrt], g, tf.UnconnectedGradients.ZERO))
+
+    def forward(f: Fn, args: Any, v: Any) -> Any:
+        with tf.autodiff.ForwardAccumulator(args[wrt], v) as accumulator:
+            y = f()
+        return tf.convert_to_tensor(accumulator.jvp(y, tf.UnconnectedGradients.ZERO))
+
+    def jvp(args: Any, v: Any) -> Any:
+        return forward(lambda: fn(**args)[0], args, v)
+
+    def hvp(args: Any, v: Any, g: Any) -> Any:
+        return forward(lambda: gradient(args, g), args, v)
+
+    def hvp_reverse(args: Any, v: Any, g: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(args[wrt])
+            dx = gradient(args, g)
+        return tf.convert_to_tensor(tape.gradient(dx, args[wrt], v, tf.UnconnectedGradients.ZERO))
+
+    return compiled({"jvp": jvp, "hvp": hvp, "hvp-reverse": hvp_reverse}[what])
+
+
 def forget() -> None:
     """What XLA compiled stays, 0.6 MB a program and more: TensorFlow's device_compilation_cache.h evicts nothing, not
     with the function, clear_kernel_cache or a new context either. See MOST_PER_WORKER in gradparity.plugin."""
     value_of.cache_clear()
     value_and_vjp_of.cache_clear()
+    derived_of.cache_clear()
 
 
 def function(f: Fn, **options: Any) -> Any:
@@ -448,6 +490,7 @@ ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
 }  # fmt: skip
 
+LOST_DISTANCES = "cumulative sums in bfloat16 may lose all of a distance, and a derivative divided by it has no bound"
 MANY_IN_16_BITS = "a thousand squares added up in float16 have no bound: there is nothing to judge"
 
 INF = float("inf")
@@ -555,7 +598,9 @@ IMPLEMENTATIONS = (
     Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("C")}),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
-        unsupported={"float16/value/b32-*": MANY_IN_16_BITS},
+        unsupported={
+            "float16/value/b32-*": MANY_IN_16_BITS, "bfloat16/jvp/*": LOST_DISTANCES, "bfloat16/hvp*/*": LOST_DISTANCES,
+        },
     ),
     Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("C")}),
     Implementation(
@@ -731,6 +776,45 @@ VJP_FUNCTION = "\n".join((
     "    return tape.gradient(y, {wrt}, g)",
     "dx = gradient({args}, g)",
 ))  # fmt: skip
+GRADIENT = """
+    with tf.GradientTape() as tape:
+        tape.watch({wrt})
+        y = call({args})
+    dx = tape.gradient(y, {wrt}, g, tf.UnconnectedGradients.ZERO)"""
+ZERO = "tf.UnconnectedGradients.ZERO"
+SHOW_DERIVED = {
+    "jvp": f"""def derived({{args}}, v):
+    with tf.autodiff.ForwardAccumulator({{wrt}}, v) as accumulator:
+        y = call({{args}})
+    return tf.convert_to_tensor(accumulator.jvp(y, {ZERO}))
+dx = derived({{args}}, v)
+""",
+    "hvp": f"""def derived({{args}}, v, g):
+    with tf.autodiff.ForwardAccumulator({{wrt}}, v) as accumulator:{
+        GRADIENT.replace(
+            '''
+''',
+            '''
+    ''',
+        )
+    }
+    return tf.convert_to_tensor(accumulator.jvp(tf.convert_to_tensor(dx), {ZERO}))
+dx = derived({{args}}, v, g)
+""",
+    "hvp-reverse": f"""def derived({{args}}, v, g):
+    with tf.GradientTape() as outer:
+        outer.watch({{wrt}}){
+        GRADIENT.replace(
+            '''
+''',
+            '''
+    ''',
+        )
+    }
+    return tf.convert_to_tensor(outer.gradient(tf.convert_to_tensor(dx), {{wrt}}, v, {ZERO}))
+dx = derived({{args}}, v, g)
+""",
+}
 COMPILE = "tf.function({}, autograph=False)"
 XLA = {key: text.replace("autograph=False", "autograph=False, jit_compile=True") for key, text in {
     "compile": COMPILE, "vjp": VJP_FUNCTION,
@@ -740,6 +824,11 @@ PROCESS = {
 }  # fmt: skip
 SHOW = {
     "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
+    **SHOW_DERIVED,
+}  # fmt: skip
+SHOW_FUNCTION = {
+    "compile": COMPILE, "vjp": VJP_FUNCTION,
+    **{d: "@tf.function(autograph=False)\n" + SHOW[d] for d in SHOW_DERIVED},
 }  # fmt: skip
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)
@@ -747,13 +836,14 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "tensorflow", "eager", "tensorflow", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, alias="tf", process=PROCESS, forget=forget, default=True,
+        show=SHOW, derived={d: derived(d) for d in DERIVED}, alias="tf", process=PROCESS, forget=forget, default=True,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "tensorflow", "function", "tensorflow", IMPLEMENTATIONS,
         partial(value, compiled=function), partial(value_and_vjp, compiled=function),
-        show=SHOW | {"compile": COMPILE, "vjp": VJP_FUNCTION}, alias="tf", process=PROCESS, forget=forget,
+        show=SHOW | SHOW_FUNCTION, derived={d: derived(d, function) for d in DERIVED},
+        alias="tf", process=PROCESS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(

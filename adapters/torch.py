@@ -58,6 +58,41 @@ def value_and_vjp(
     return tuple(map(to_numpy, ys)), dict(zip(wrt, map(to_numpy, dx), strict=True))
 
 
+def jvp(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+    import torch
+
+    f, x = function_of(fn, arrays, wrt)
+    return to_numpy(torch.func.jvp(f, (x,), (to_framework(tangent),))[1])
+
+
+def hvp(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+    """Forward mode over the gradient."""
+    import torch
+
+    f, x = function_of(fn, arrays, wrt)
+    cotangent = to_framework(g)
+    return to_numpy(torch.func.jvp(lambda x: torch.func.vjp(f, x)[1](cotangent)[0], (x,), (to_framework(tangent),))[1])
+
+
+def hvp_reverse(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+    """The gradient of the gradient times the tangent, 0 where the gradient does not depend on x."""
+    import torch
+
+    f, x = function_of(fn, arrays, wrt)
+    x.requires_grad_()
+    (dx,) = torch.autograd.grad(f(x), x, to_framework(g), create_graph=True)
+    if not dx.requires_grad:
+        return to_numpy(torch.zeros_like(x))
+    return to_numpy(torch.autograd.grad(dx, x, to_framework(tangent), materialize_grads=True)[0])
+
+
+def function_of(fn: Fn, arrays: Arrays, wrt: str) -> tuple[Fn, Any]:
+    """The first output as a function of one argument, and the argument."""
+    args = {k: to_framework(v) for k, v in arrays.items()}
+    x = args.pop(wrt)
+    return lambda x: fn(**args, **{wrt: x})[0], x
+
+
 def aot(f: Fn) -> Fn:
     return graph_of(f, "aot_eager")
 
@@ -428,6 +463,11 @@ ROUNDED_SUM = "along the last axis the sum of the exponentials is rounded to 16 
 https://github.com/pytorch/pytorch/issues/140222"
 NOT_IN_16_BITS = "it is not implemented in 16 bits on the CPU, and says so"
 UNWRITTEN = "of no rows it returns memory that was never written, another number each time: there is nothing to judge"
+NO_FORWARD = "torch has no forward mode for it, and says so"
+ONE_DERIVATIVE = {
+    "*/jvp/*": NO_FORWARD, "*/hvp/*": NO_FORWARD,
+    "*/hvp-reverse/*": "torch has no derivative of its gradient, and says so",
+}  # fmt: skip
 OTHER_AXES = "along other axes than the last the exponentials and their sum are rounded to 16 bits"
 NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
@@ -438,6 +478,10 @@ NO_GRADIENT_AT_0 = (
     "torch.linalg.svd is NaN: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svd.html"
 )
 OVERFLOWS = {"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"}
+OF_AN_OUTER_PRODUCT = (
+    "the gradient of a matrix times a vector is an outer product, and that one's is a sum of products rounded to 16 "
+    "bits, where the matrix times another vector would be rounded once"
+)
 IN_TURN = "index_add adds each row to its segment in 16 bits, scatter_reduce adds up in float32"
 ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
@@ -527,7 +571,7 @@ FUNCTIONS = (
         precision={"float16/vjp/*": Precision("B", sharp=True, finding=HALF_GRADIENT), "*float16/*": FUSED},
     ),
     Implementation(
-        "log_sigmoid", "torch.nn.functional.logsigmoid", renames={"x": "input"},
+        "log_sigmoid", "torch.nn.functional.logsigmoid", renames={"x": "input"}, road="complement",
         precision={"*float16/value/*": FUSED, "*float16/vjp/*": STEPWISE},
     ),
     Implementation("hinge", fn=hinge_relu, conventions={"kink": 0.0, "nan_margin": 1.0}, precision={"*": FUSED}),
@@ -593,7 +637,9 @@ FUNCTIONS = (
     Implementation(
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},
         road="from-the-margin", conventions={"kink": 0.0, "nan_margin": 0.0, "nan_square": 0.0, "divisor": "classes"},
-        unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+        unsupported={
+            "*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN, **ONE_DERIVATIVE,
+        },
         edges=MARGIN_EDGES,
     ),
     Implementation(
@@ -650,7 +696,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
-        conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
+        road="log-sigmoids", conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
         edges={
             "bad_label": REFUSED, "label_dtype": {"compile*/label-int8": "accepted", "*": REFUSED},
             "label_shape": {"*/value/labels-2d": "accepted", "*": REFUSED},
@@ -658,7 +704,7 @@ FUNCTIONS = (
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="sigmoid-minus-target", conventions={"penalty": 1.0},
-        precision={"*float16/*": STEPWISE},
+        precision={"*float16/hvp-reverse/*": Precision("C", finding=OF_AN_OUTER_PRODUCT), "*float16/*": STEPWISE},
     ),
     Implementation(
         "categorical_hinge", fn=categorical_hinge, conventions={"kink": 0.0, "tie": "split", "nan_margin": 1.0},
@@ -667,7 +713,9 @@ FUNCTIONS = (
     Implementation(
         "multilabel_margin", "torch.nn.functional.multilabel_margin_loss", renames={"x": "input", "t": "target"},
         conventions={"kink": 0.0, "nan_margin": 0.0, "divisor": "classes"},
-        unsupported={"*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN},
+        unsupported={
+            "*float16/*": NOT_IN_16_BITS, "*/sum-zero-rows": UNWRITTEN, "*/mean-zero-rows": UNWRITTEN, **ONE_DERIVATIVE,
+        },
     ),
     Implementation(
         "multilabel_margin", fn=multilabel_margin, conventions={"kink": 0.0, "nan_margin": 1.0, "divisor": "one"},
@@ -754,6 +802,12 @@ SHOW = {
     "tensor bfloat16": "torch.from_numpy({}.astype(np.float32)).bfloat16()",
     "array bfloat16": "{}.detach().float().numpy()",
     "value": VALUE, "vjp": VJP,
+    "jvp": "(_, dx) = torch.func.jvp(lambda {wrt}: call({args}), ({wrt},), (v,))",
+    "hvp": "gradient = lambda {wrt}: torch.func.vjp(lambda {wrt}: call({args}), {wrt})[1](g)[0]\n"
+    "(_, dx) = torch.func.jvp(gradient, ({wrt},), (v,))",
+    "hvp-reverse": "{wrt}.requires_grad_(); y = call({args})\n"
+    "(dx,) = torch.autograd.grad(y, [{wrt}], g, create_graph=True)\n"
+    "(dx,) = torch.autograd.grad(dx, [{wrt}], v) if dx.requires_grad else [torch.zeros_like(dx)]",
 }  # fmt: skip
 
 IMPORT_BY_ROW = """import torch
@@ -772,7 +826,8 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "torch", "eager", "torch", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, process=PROCESS, default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        show=SHOW, derived={"jvp": jvp, "hvp": hvp, "hvp-reverse": hvp_reverse}, process=PROCESS, default=True,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
         "torch", "compile-aot", "torch", IN_A_GRAPH, partial(value, compiled=aot),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.arithmetic import by_its_gradient
 from gradparity.cases import Draw, in_layouts
 from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Invariant, Op, Road
 from gradparity.reference.binary_cross_entropy_with_logits import hard, permutation, quarters, soft
@@ -65,9 +66,17 @@ def fused_vjp(
     g: Array, y: Array, x: Array, t: Array, reduction: str = "none", floor: float = -np.inf, ceiling: float = np.inf,
     at_clip: float = 1.0, least_log: float = -np.inf, least_variance: float = 0.0,
 ) -> Arrays:  # fmt: skip
-    """(p - t) / (p (1 - p)): nothing cancels but in p - t."""
+    """(p - t) / (p (1 - p)): nothing cancels but in p - t. Its derivative as one fraction, (p^2 - 2 p t + t) /
+    (p (1 - p))^2, in whose numerator more does."""
     g, p = spread_back(g, reduction, len(x)), clipped(x, floor, ceiling)
-    return {"x": where_inside(x, floor, ceiling, at_clip, g * (p - t) / np.maximum((1 - p) * p, least_variance))}
+
+    def gradient(p: Array) -> Array:
+        return g * (p - t) / np.maximum((1 - p) * p, least_variance)
+
+    def derivative(v: Array, y: Array, p: Array) -> Arrays:
+        return {"x": v * g * ((np.square(p) - 2 * p * t + t) / (np.square(p) * np.square(1 - p)))}
+
+    return {"x": where_inside(x, floor, ceiling, at_clip, by_its_gradient(gradient, derivative, p))}
 
 
 def halves(draw: Draw, count: int, spread: int) -> Array:

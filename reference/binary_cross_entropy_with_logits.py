@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, in_layouts, subnormal
-from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
+from gradparity.op import SMOOTH, Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.cross_entropy import OP as CROSS_ENTROPY
 from gradparity.reference.cross_entropy import rows_apart
 from gradparity.reference.invariants import nonnegative, pair, turned
 from gradparity.reference.log_sigmoid import OP as LOG_SIGMOID
-from gradparity.reference.log_sigmoid import log_sigmoid, vjp_from_output
+from gradparity.reference.log_sigmoid import log_sigmoid, log_sigmoid_by_output, vjp_from_output
 from gradparity.reference.reduction import reduced, spread_back
 from gradparity.reference.sigmoid import sigmoid
 
@@ -43,7 +43,8 @@ def one_minus_target(x: Array, t: Array, pos_weight: float | None = None, reduct
 
 def two_terms(x: Array, t: Array, pos_weight: float | None = None, reduction: str = "none") -> Array:
     """-P t log sigmoid(x) - (1 - t) log sigmoid(-x)."""
-    return reduced(-(weighted(t, pos_weight) * log_sigmoid(x)) - (1 - t) * log_sigmoid(-x), reduction)
+    up, down = log_sigmoid_by_output(x), log_sigmoid_by_output(-x)
+    return reduced(-(weighted(t, pos_weight) * up) - (1 - t) * down, reduction)
 
 
 def weighted(t: Array, pos_weight: float | None) -> Array:
@@ -98,7 +99,7 @@ def vjp_of_two_terms(
 ) -> Arrays:
     """The gradients of two log_sigmoids from their outputs; for t log sigmoid(-x) - P log sigmoid(x)."""
     g = spread_back(g, reduction, len(x))
-    up, down = log_sigmoid(x), log_sigmoid(-x)
+    up, down = log_sigmoid_by_output(x), log_sigmoid_by_output(-x)
     dx = vjp_from_output(g * (1 - t), down, -x)["x"] - vjp_from_output(g * weighted(t, pos_weight), up, x)["x"]
     return {"x": dx, "t": g * down - g * (up if pos_weight is None else pos_weight * up)}
 
@@ -306,4 +307,5 @@ INVARIANTS = (
 OP = Op(
     "binary_cross_entropy_with_logits", binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp, CASES,
     wrt=("x", "t"), roads=ROADS, batch_axis=rows_apart, invariants=INVARIANTS, counted="large-1000",
+    smooth=(*SMOOTH, "soft-scale-10", "pos-weight-3-scale-1"),
 )  # fmt: skip

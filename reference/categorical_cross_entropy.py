@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, in_layouts
-from gradparity.op import FORMATS, Array, Arrays, Case, Convention, Invariant, Op
+from gradparity.op import FORMATS, SMOOTH, Array, Arrays, Case, Convention, Invariant, Op
 from gradparity.reference.cross_entropy import one_hot, rows_apart
 from gradparity.reference.focal_loss import modulated
 from gradparity.reference.invariants import nonnegative
@@ -220,4 +220,5 @@ INVARIANTS = (
 OP = Op(
     "categorical_cross_entropy", categorical_cross_entropy, categorical_cross_entropy_vjp, CASES, wrt=("x", "t"),
     conventions=CONVENTIONS, batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
+    smooth=(*SMOOTH, "gamma-1-spread-4", "gamma-2-alpha-0.3-spread-4"),
 )  # fmt: skip

@@ -126,4 +126,5 @@ OP = Op(
     "categorical_hinge", categorical_hinge, categorical_hinge_vjp, CASES,
     conventions={"kink": KINK, "tie": TIE, "nan_margin": NAN_MARGIN}, roads={"from-the-margin": Road(from_the_margin)},
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
+    smooth=("scale-1", "led", "sum-scale-1", "mean-scale-1"),
 )  # fmt: skip

@@ -172,4 +172,5 @@ OP = Op(
         "one-added-to-all": Road(added_to_all, added_to_all_vjp),
     },
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
+    smooth=("scale-1", "led", "sum-scale-1", "mean-scale-1"),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, in_layouts
-from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
+from gradparity.op import SMOOTH, Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.binary_cross_entropy_with_logits import INPUTS as WITH_LOGITS
 from gradparity.reference.binary_cross_entropy_with_logits import OP as BINARY_CROSS_ENTROPY
 from gradparity.reference.binary_cross_entropy_with_logits import (
@@ -205,5 +205,5 @@ INVARIANTS = (
 
 OP = Op(
     "focal_loss", focal_loss, focal_loss_vjp, CASES, roads=ROADS, batch_axis=rows_apart, invariants=INVARIANTS,
-    counted="large-1000",
+    counted="large-1000", smooth=(*SMOOTH, "gamma-0-scale-1", "gamma-1-alpha-0.3-scale-1"),
 )  # fmt: skip

@@ -119,6 +119,7 @@ SYMMETRIES = (
 )
 
 OP = Op(
-    "hinge", hinge, hinge_vjp, CASES, conventions={"kink": KINK, "nan_margin": NAN_MARGIN},
+    "hinge", hinge, hinge_vjp, CASES, smooth=("around-kink", "below-kink", "above-kink"),
+    conventions={"kink": KINK, "nan_margin": NAN_MARGIN},
     invariants=(*SYMMETRIES, Invariant("both-labels", both_labels, FINITE)), counted="large-1000",
 )  # fmt: skip

@@ -105,5 +105,5 @@ INVARIANTS = (
 OP = Op(
     "hinge_embedding", hinge_embedding, hinge_embedding_vjp, CASES,
     conventions={"kink": KINK, "nan_margin": NAN_MARGIN}, batch_axis=rows_apart, invariants=INVARIANTS,
-    counted="large-1000",
+    counted="large-1000", smooth=("around-kink", "below-margin", "above-margin", "sum-of-seven", "mean-of-seven"),
 )  # fmt: skip

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.arithmetic import by_its_gradient
 from gradparity.op import Array, Arrays, Invariant, Op, Road
 from gradparity.reference import cross_entropy, log_softmax
 from gradparity.reference.invariants import nonpositive, pair, permutation
-from gradparity.reference.sigmoid import CASES, FINITE, ascending, sigmoid
+from gradparity.reference.sigmoid import CASES, FINITE, ascending, sigmoid, step_by_step
 
 
 def log_sigmoid(x: Array) -> Array:
@@ -31,6 +32,21 @@ def vjp_from_output(g: Array, y: Array, x: Array) -> Arrays:
     return {"x": g * np.exp(np.where(y == -np.inf, 0.0, y - x))}
 
 
+def log_sigmoid_by_output(x: Array) -> Array:
+    """log_sigmoid, whose derivative is taken from its output."""
+    return by_its_gradient(log_sigmoid, vjp_from_output, x)
+
+
+def complement(x: Array) -> Array:
+    """sigmoid(-x), whose derivative is taken from sigmoid(x), of which 1 - sigmoid(x) has nothing left where x >> 0."""
+    return by_its_gradient(lambda x: sigmoid(-x), lambda v, s, x: step_by_step(-v, sigmoid(x), x), x)
+
+
+def vjp_of_complement(g: Array, y: Array, x: Array) -> Arrays:
+    """y' = sigmoid(-x), its derivative from the complement."""
+    return {"x": g * complement(x)}
+
+
 def forward_softplus(x: Array) -> Array:
     """y = -log1p(exp(-x)), the exponential of a large argument where x << 0; -x beyond 34, where it is that to the
     last bit of float64."""
@@ -38,7 +54,10 @@ def forward_softplus(x: Array) -> Array:
     return np.where(x < -34, log_sigmoid(x), -np.log1p(np.exp(z)))
 
 
-ROADS = {"from-output": Road(vjp=vjp_from_output), "softplus": Road(forward=forward_softplus)}
+ROADS = {
+    "from-output": Road(log_sigmoid_by_output, vjp_from_output), "softplus": Road(forward=forward_softplus),
+    "complement": Road(vjp=vjp_of_complement),
+}  # fmt: skip
 
 
 def odd_part(f: Any, x: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, coarse, in_layouts
-from gradparity.op import Array, Arrays, Case, Invariant, Op
+from gradparity.op import SMOOTH, Array, Arrays, Case, Invariant, Op
 from gradparity.reference.binary_cross_entropy_with_logits import OP as BINARY_CROSS_ENTROPY
 from gradparity.reference.binary_cross_entropy_with_logits import (
     Fn,
@@ -162,4 +162,5 @@ OP = Op(
     conventions={"penalty": PENALTY},
     roads=roads_of(by, vjp_by, "sigmoid-minus-target", "sigmoid-and-target", "two-terms"),
     batch_axis=lambda params: None, invariants=INVARIANTS,
+    smooth=(*SMOOTH, "reg-0.1-scale-1"),
 )  # fmt: skip

@@ -128,5 +128,5 @@ INVARIANTS = (
 OP = Op(
     "margin_ranking", margin_ranking, margin_ranking_vjp, CASES, wrt=("x", "other"),
     conventions={"kink": KINK, "nan_margin": NAN_MARGIN}, batch_axis=rows_apart, invariants=INVARIANTS,
-    counted="large-1000",
+    counted="large-1000", smooth=("around-kink", "below-margin", "above-margin", "sum-of-seven", "mean-of-seven"),
 )  # fmt: skip

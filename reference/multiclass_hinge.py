@@ -208,4 +208,5 @@ OP = Op(
     conventions={"kink": KINK, "nan_margin": NAN_MARGIN, "nan_square": NAN_SQUARE, "divisor": DIVISOR},
     roads={"from-the-margin": Road(by(from_the_margin), vjp_by(from_the_margin))},
     batch_axis=lambda params: None, invariants=INVARIANTS, counted="rows-1000",
+    smooth=("around-kink", "led", "near-ties", "squared-near-ties", "sum-scale-1", "mean-scale-1", "mean-squared"),
 )  # fmt: skip

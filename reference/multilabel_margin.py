@@ -153,5 +153,5 @@ INVARIANTS = (
 OP = Op(
     "multilabel_margin", multilabel_margin, multilabel_margin_vjp, CASES,
     conventions={"kink": KINK, "nan_margin": NAN_MARGIN, "divisor": DIVISOR}, batch_axis=rows_apart,
-    invariants=INVARIANTS, counted="rows-1000",
+    invariants=INVARIANTS, counted="rows-1000", smooth=("around-kink", "led", "sum-scale-1", "mean-scale-1"),
 )  # fmt: skip

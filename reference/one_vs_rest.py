@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import LOGITS, in_layouts, logits
-from gradparity.op import Array, Arrays, Case, Invariant, Op
+from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.binary_cross_entropy_with_logits import OP as BINARY_CROSS_ENTROPY
 from gradparity.reference.binary_cross_entropy_with_logits import (
     Fn,
@@ -17,6 +17,7 @@ from gradparity.reference.binary_cross_entropy_with_logits import (
 )
 from gradparity.reference.cross_entropy import labelled, one_hot, permutation, reduction_of_rows, rows_apart
 from gradparity.reference.invariants import nonnegative
+from gradparity.reference.log_sigmoid import complement
 from gradparity.reference.multiclass_hinge import led, many
 from gradparity.reference.reduction import DIVISOR, divided, reduced, spread_back
 
@@ -47,6 +48,12 @@ def vjp_by(loss: Fn, loss_vjp: Fn) -> Fn:
         return {"x": loss_vjp(np.expand_dims(c, -1), y, x, one_hot(t, x.shape[-1]))["x"]}
 
     return one_vs_rest_vjp
+
+
+def of_log_sigmoids(g: Array, y: Array, x: Array, t: Array) -> Arrays:
+    """-sigmoid(-x) for the label and sigmoid(x) for the others, each differentiated from its complement."""
+    s = complement(np.where(t, x, -x))
+    return {"x": g * np.where(t, -s, s)}
 
 
 SCORES = ("scale-0.001", "scale-1", "scale-10", "scale-100", "scale-1000", "scale-10000", "shift-100",
@@ -114,6 +121,10 @@ INVARIANTS = (
 OP = Op(
     "one_vs_rest", by(binary_cross_entropy_with_logits),
     vjp_by(binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp), CASES,
-    conventions={"divisor": DIVISOR}, roads=roads_of(by, vjp_by, "sigmoid-and-target", "two-terms"),
+    conventions={"divisor": DIVISOR},
+    roads={
+        **roads_of(by, vjp_by, "sigmoid-and-target", "two-terms"),
+        "log-sigmoids": Road(vjp=vjp_by(binary_cross_entropy_with_logits, of_log_sigmoids)),
+    },
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
 )  # fmt: skip

@@ -218,4 +218,5 @@ OP = Op(
     "pca", pca, pca_vjp, CASES, outputs=("", "eigenvalues", "projections"),
     roads={"svd": Road(by_svd), "covariance": Road(by_covariance, by_covariance_vjp)},
     batch_axis=lambda params: None, invariants=INVARIANTS, edge_cases=AT_THE_ENDS,
+    smooth=(),  # eigenvectors have no rule of dual numbers
 )  # fmt: skip

@@ -261,4 +261,5 @@ OP = Op(
     "ragged_centroid", ragged_centroid, ragged_centroid_vjp, CASES,
     outputs=("", "centroids"), roads={"cumulative-sums": Road(by_cumulative_sums, vjp_by_cumulative_sums)},
     batch_axis=per_item, invariants=INVARIANTS, counted="many-items",
+    smooth=("random", "random-mean", "class-mean-gaps", "singletons", "transposed"),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.arithmetic import once
+from gradparity.arithmetic import by_its_gradient, once
 from gradparity.cases import Draw, in_layouts, subnormal
 from gradparity.op import FORMATS, Array, Arrays, Case, Invariant, Op
 from gradparity.reference import softmax
@@ -14,18 +14,31 @@ from gradparity.reference.invariants import pair, permutation, probability
 
 
 def sigmoid(x: Array) -> Array:
-    """y = 1 / (1 + exp(-x)).  x: [n] -> y: [n] in [0, 1].
+    """y = 1 / (1 + exp(-x)).  x: [n] -> y: [n] in [0, 1]; y' = y (1 - y).
 
     For x < 0 written exp(x) / (1 + exp(x)), so that nothing overflows.
     Source: Bishop (2006), eq. (4.59).
     """
+    return by_its_gradient(logistic, step_by_step, x)
+
+
+def logistic(x: Array) -> Array:
     z = np.exp(np.minimum(x, -x))
     return np.where(x >= 0, 1 / (1 + z), once(lambda z: z / (1 + z), z))
 
 
+def slope(y: Array) -> Array:
+    return once(lambda s: s * (1 - s), y)
+
+
+def step_by_step(g: Array, y: Array, x: Array) -> Arrays:
+    """The gradient of who does not know that y (1 - y) is flat at 1/2, and so twice what y errs by."""
+    return {"x": g * (y * (1 - y))}
+
+
 def sigmoid_vjp(g: Array, y: Array, x: Array) -> Arrays:
     """y' = y (1 - y)."""
-    return {"x": g * once(lambda s: s * (1 - s), y)}
+    return {"x": g * slope(y)}
 
 
 def line(start: float, stop: float, count: int = 64) -> Any:

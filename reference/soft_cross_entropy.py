@@ -8,7 +8,7 @@ import numpy as np
 
 from gradparity.arithmetic import stationary
 from gradparity.cases import LOGITS, Draw, in_layouts, logits
-from gradparity.op import Array, Arrays, Case, Convention, Invariant, Op, Road
+from gradparity.op import SMOOTH, Array, Arrays, Case, Convention, Invariant, Op, Road
 from gradparity.reference.along_axis import FINITE
 from gradparity.reference.cross_entropy import OP as CROSS_ENTROPY
 from gradparity.reference.cross_entropy import one_hot, rows_apart
@@ -191,5 +191,5 @@ INVARIANTS = (
 OP = Op(
     "soft_cross_entropy", soft_cross_entropy, soft_cross_entropy_vjp, CASES, wrt=("x", "t"),
     conventions={"masked": MASKED}, roads={"quotient": Road(vjp=vjp_by_quotient)}, batch_axis=rows_apart,
-    invariants=INVARIANTS, counted="digits",
+    invariants=INVARIANTS, counted="digits", smooth=(*SMOOTH, "smoothed-scale-1"),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, coarse, in_layouts
-from gradparity.op import Array, Arrays, Case, Convention, Invariant, Op, Road
+from gradparity.op import SMOOTH, Array, Arrays, Case, Convention, Invariant, Op, Road
 from gradparity.reference.cross_entropy import OP as CROSS_ENTROPY
 from gradparity.reference.cross_entropy import cross_entropy, cross_entropy_vjp, vjp_by_quotient
 from gradparity.reference.digits import digits_images, digits_labels
@@ -193,4 +193,5 @@ OP = Op(
     "softmax_regression", softmax_regression, softmax_regression_vjp, CASES, wrt=("x", "w"),
     conventions={"penalty": PENALTY}, roads={"quotient": Road(vjp=by(vjp_by_quotient))},
     batch_axis=lambda params: None, invariants=INVARIANTS,
+    smooth=(*SMOOTH, "reg-0.1-scale-1"),
 )  # fmt: skip

@@ -33,6 +33,7 @@ def square_of_hinge(f: Any, hinge: Any, x: Array, t: Array) -> Array:
 
 
 OP = Op(
-    "squared_hinge", squared_hinge, squared_hinge_vjp, CASES, conventions={"nan_margin": NAN_MARGIN},
+    "squared_hinge", squared_hinge, squared_hinge_vjp, CASES,
+    smooth=("scale-1", "around-kink", "below-kink", "transposed"), conventions={"nan_margin": NAN_MARGIN},
     invariants=(*SYMMETRIES, Invariant("square-of-hinge", square_of_hinge, FINITE, other=HINGE)), counted="large-1000",
 )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradparity.arithmetic import mean
 from gradparity.cases import LOGITS, Draw, in_layouts, logits
-from gradparity.op import Array, Arrays, Case, Convention, Invariant, Op, Road
+from gradparity.op import SMOOTH, Array, Arrays, Case, Convention, Invariant, Op, Road
 from gradparity.reference.along_axis import FINITE
 from gradparity.reference.cross_entropy import OP as CROSS_ENTROPY
 from gradparity.reference.cross_entropy import one_hot
@@ -238,4 +238,5 @@ OP = Op(
         "row-by-row": Road(vjp=vjp_row_by_row),
     },
     batch_axis=lambda params: None, invariants=INVARIANTS, counted="none-digits",
+    smooth=(*SMOOTH, "smoothed-ignored", "mean-ignored"),
 )  # fmt: skip

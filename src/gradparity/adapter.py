@@ -21,6 +21,8 @@ from gradparity.environment import cache_folder, threads
 from gradparity.misrounded import Baseline
 from gradparity.op import (
     COMPARED,
+    DERIVED,
+    DIRECTIONS,
     Array,
     Arrays,
     Case,
@@ -78,13 +80,20 @@ class Implementation:
             object.__setattr__(self, "api", f"{self.fn.__module__}.{self.fn.__qualname__}")
 
     def precision_of(self, dtype: str, direction: str, case: str = "") -> Precision:
-        return first_match(self.precision, f"{dtype}/{direction}/{case}", Precision())
+        """As declared. Of a derivative that is not named in it the wider one of the value and of the gradient, of whose
+        steps a framework makes it, one by one: every operation is rounded at least, and no step is the reference's."""
+        if direction not in DERIVED:
+            return first_match(self.precision, f"{dtype}/{direction}/{case}", Precision())
+        own = {glob: p for glob, p in self.precision.items() if f"/{direction}/" in glob}
+        widest = max((self.precision_of(dtype, d, case) for d in reversed(COMPARED)), key=lambda p: p.cls)
+        step_by_step = replace(widest, cls=max(widest.cls, "B"), sharp=False, finding="")
+        return first_match(own, f"{dtype}/{direction}/{case}", step_by_step)
 
     def by_precision(self, dtype: str, cases: Iterable[Case]) -> Iterator[tuple[Implementation, tuple[Case, ...]]]:
         """The cases that are computed with the same precision, and this implementation as it is for them."""
 
         def table(case: str) -> dict[str, Precision]:
-            return {f"*/{d}/*": self.precision_of(dtype, d, case) for d in COMPARED}
+            return {f"*/{d}/*": self.precision_of(dtype, d, case) for d in (*COMPARED, *DERIVED)}
 
         piles: dict[str, list[Case]] = {}
         for case in cases:
@@ -156,6 +165,8 @@ class Adapter:
     value(fn, arrays): the outputs of fn, NumPy in and out. An adapter that compiles remembers what it compiled for the
         last functions it was given: see Call
     value_and_vjp(fn, arrays, wrt, g): these, and {argument: gradient} for the cotangent g of the first output
+    derived: of op.DERIVED those that it has: verb(fn, arrays, argument, tangent, g) gives that of the first output for
+        one argument; for the jvp g is None
     forget(): lets go of what the framework compiled
     memory: bytes that a process of it may take: `-n auto` starts no more than fit
     module: the import name that shows whether the framework is there; alias: what users call it
@@ -181,6 +192,7 @@ class Adapter:
     keeps: Mapping[str, str] = field(default_factory=dict)
     forget: Callable[[], None] = lambda: None
     memory: float = 1.5e9  # all three frameworks imported take 0.8 GB, the largest cases the rest
+    derived: Mapping[str, Callable[[Fn, Arrays, str, Array, Array | None], Array]] = field(default_factory=dict)
     default: bool = False
     known_failures: str = ""
     baseline: Baseline | None = None
@@ -189,6 +201,11 @@ class Adapter:
     @property
     def name(self) -> str:
         return f"{self.framework} {self.mode}" + ("" if self.device == "cpu" else f" {self.device}")
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Those that it has."""
+        return tuple(d for d in DIRECTIONS if d not in DERIVED or d in self.derived)
 
     @property
     def on_record(self) -> dict[str, str]:

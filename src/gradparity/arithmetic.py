@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.dual import Dual
 from gradparity.op import FORMATS, Array, Format, GradparityError, wide
 
 # Worst error of a library function in units in the last place, measured on torch, TensorFlow and XLA (float64 and
@@ -290,6 +291,8 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
         return Tracked(self.v[i], self.full[i] if self.e.ndim else self.e, self.a)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *xs: Any, **kw: Any) -> Any:
+        if any(isinstance(x, Dual) for x in xs):
+            return NotImplemented
         operands = tuple(wrap(self.a, x) for x in xs)
         if ufunc is np.matmul and method == "__call__" and not kw:
             return product(self.a, *operands)
@@ -302,6 +305,8 @@ class Tracked(np.lib.mixins.NDArrayOperatorsMixin):
             return self.a.rounded(ufunc.__name__, v, RULES[ufunc](v, *operands), operands)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kw: Any) -> Any:
+        if Dual in types:
+            return NotImplemented
         if func in FUNCTIONS:
             return FUNCTIONS[func](self.a, *args, **kw)
         if func not in STRUCTURAL:
@@ -629,7 +634,9 @@ STRUCTURAL = {np.reshape, np.squeeze, np.expand_dims, np.take_along_axis, np.con
 
 def stationary(x: Array) -> Array:
     """x as a constant: for a quantity whose choice cannot change the result (the shift of softmax). It carries no
-    error, and its derivative is 0: the imaginary part of a complex step is dropped."""
+    error, and its derivative is 0: the imaginary part of a complex step is dropped, and a tangent."""
+    if isinstance(x, Dual):
+        return stationary(x.value)
     return Tracked(x.v, EXACTLY, x.a) if isinstance(x, Tracked) else x.real
 
 
@@ -662,6 +669,8 @@ def mean(x: Array, axis: int = 0) -> Array:
     Not sharp, it may as well be the sum, rounded, and then the quotient, rounded: the first moves s by u |s|, and so
     s / n by u |s / n|."""
     n = x.shape[axis]
+    if isinstance(x, Dual):
+        return x.each(mean, axis)
     if not isinstance(x, Tracked):
         return np.sum(x, axis=axis) / n
     a, s = x.a, accumulated(x.a, x, axis)
@@ -681,13 +690,25 @@ def once(f: Callable[[Any], Any], x: Array) -> Array:
     """f(x) for a monotone or convex or concave f that mentions x more than once, so that rule by rule its error would
     be counted more than once. On [x - e, x + e] such an f moves furthest from f(x) at an end; each end adds the
     roundings that f makes there, x being neither exact nor what was rounded (so loose, and 4 u for what lies
-    between the ends). Those of the wide format are charged there too, four units for one: enough for f(x) as well."""
+    between the ends). Those of the wide format are charged there too, four units for one: enough for f(x) as well.
+    Its derivative need be neither, and is taken step by step."""
+    if isinstance(x, Dual):
+        return Dual(once(f, x.value), f(x).tangent)
     if not isinstance(x, Tracked):
         return f(x)
     v = f(x.v)
     ends = [f(Tracked(outwards(x, sign), EXACTLY, loose(x.a))) for sign in (-1, 1)]
     e = np.maximum(*(size(end.v - v) + end.e for end in ends))
     return Tracked(v, e * (1 + 4 * x.a.inner.unit), x.a)
+
+
+def by_its_gradient(f: Callable[[Any], Any], vjp: Callable[[Any, Any, Any], Mapping[str, Any]], x: Array) -> Array:
+    """f(x), element by element, which is differentiated by its gradient and not step by step, as a framework does that
+    has it as one function. A gradient from the stored output errs more, where that has lost what x still tells."""
+    if not isinstance(x, Dual):
+        return f(x)
+    y = f(x.value)
+    return Dual(y, vjp(x.tangent, y, x.value)["x"])
 
 
 def loose(a: Arithmetic) -> Arithmetic:

@@ -131,6 +131,12 @@ class Group:
         """Fresh arrays in the group's layout, which a framework may keep or overwrite."""
         return {k: LAYOUTS[self.layout](v) for k, v in self.arrays.items()}
 
+    def tangents(self, name: str) -> Array:
+        """A direction for the argument, each case's part drawn from its own name."""
+        x = self.arrays[name]
+        parts = [d.normal(f"tangent-{name}", np.shape(self.part(x, k))) for k, d in enumerate(self.draws)]
+        return parts[0] if self.axis is None or not x.ndim else np.concatenate(parts, self.axis % x.ndim)
+
     def cotangents(self, y: Array) -> Array:
         """The cotangent for output y, each case's part drawn from its own name."""
         parts = [COTANGENTS[self.cotangent](d, np.shape(self.part(y, k))) for k, d in enumerate(self.draws)]
@@ -143,7 +149,7 @@ def groups(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: st
     for case in cases:
         draw = Draw(f"{op.name}/{case.name}", dtype, seed)
         arrays, axis = case.arrays(draw), op.batch_axis(case.params)
-        for cotangent in case.cotangents if direction != "value" else case.cotangents[:1]:
+        for cotangent in case.cotangents if direction == "vjp" else case.cotangents[:1]:
             key = (pile_key(arrays, axis), repr(sorted(case.params.items())), case.layout, cotangent)
             piles.setdefault((case.name, cotangent) if axis is None or case.alone else key, []).append(
                 (case, draw, arrays)

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from gradparity.adapter import Adapter, Implementation, version_of
 from gradparity.cases import digests_of_inputs
 from gradparity.check import blank, check
-from gradparity.op import DIRECTIONS, FORMATS, Case, GradparityError, Op, Result, nearest
+from gradparity.op import FORMATS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
 from gradparity.tiers import TIERS
 
@@ -183,7 +183,7 @@ def possible(selection: Selection, among: Iterable[Adapter] | None = None) -> It
         for implementation in adapter.implementations
         if selection.takes("op", implementation.op)
         for dtype in DTYPES if selection.takes("dtype", dtype)
-        for direction in DIRECTIONS
+        for direction in adapter.directions
     )  # fmt: skip
 
 

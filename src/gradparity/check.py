@@ -16,11 +16,13 @@ from gradparity.adapter import Adapter, Implementation, Rule
 from gradparity.arithmetic import EVERYTHING, EXACTLY, Tracked, size
 from gradparity.cases import LAYOUTS, Group, groups
 from gradparity.comparison import as_integers, described, digest, distance, number, ratios, wrong_kind
+from gradparity.dual import NotDifferentiableError
 from gradparity.invariant import Subject, exact_in_wide, in_wide
 from gradparity.misrounded import Baseline, misrounded
 from gradparity.op import (
     BIT_EQUAL,
     COMPARED,
+    DERIVED,
     FORMATS,
     HOW,
     MISROUNDED,
@@ -170,6 +172,8 @@ class Run:
         return FORMATS[self.dtype].dtype
 
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
+        if self.direction in DERIVED:
+            cases = tuple(case for case in cases if case.name in self.op.smooth_cases)
         rows = [result for case in cases for result in self.unsupported(case)]
         absent = {result.case for result in rows}
         for settled, at in self.by_edge(case for case in cases if case.name not in absent):
@@ -210,15 +214,24 @@ class Run:
     def why_unsupported(self, case: Case) -> str:
         if case.edge and self.due(case) is None:
             return f"what it does here is not declared: {case.edge}"
+        if self.direction not in self.adapter.directions:
+            return f"{self.adapter.name} has no {self.direction}"
+        if self.direction in DERIVED and self.implementation.vjp is not None:
+            return "its gradient is written by hand: no framework differentiates it"
         return self.implementation.why_unsupported(self.dtype, self.direction, case.name)
 
     def counted(self, checks: Sequence[str], case: Case, cotangent: str = "") -> list[str]:
         """The rows beside these that are about the share of misrounded results."""
-        return self.op.counted_checks(checks, case, self.dtype) if cotangent in ("", case.cotangents[0]) else []
+        default = cotangent in ("", case.cotangents[0]) and self.direction in COMPARED
+        return self.op.counted_checks(checks, case, self.dtype) if default else []
 
     def judged(self, group: Group) -> Iterator[Result]:
-        with timed("reference"):
-            want = {} if self.raises else self.expected(group)
+        try:
+            with timed("reference"):
+                want = {} if self.raises else self.expected(group)
+        except NotDifferentiableError as kink:
+            yield from self.raised(group, kink) if len(group.cases) == 1 else self.one_by_one(group)
+            return
         before = SECONDS["framework"]
         try:
             with calling():
@@ -226,11 +239,8 @@ class Run:
         except Exception as exception:  # whatever a framework raises is a result
             if len(group.cases) == 1 or isinstance(exception, FallbackError | UnsupportedError):
                 yield from self.raised(group, exception)
-                return
-            for case in group.cases:  # which of them was it?
-                for single in groups(self.op, self.dtype, (case,), self.seed, self.direction):
-                    if single.cotangent == group.cotangent:
-                        yield from self.judged(single)
+            else:
+                yield from self.one_by_one(group)
             return
         share = (SECONDS["framework"] - before) / (len(self.checks) * len(group.cases))
         for name in self.checks:
@@ -239,6 +249,13 @@ class Run:
                 yield from self.not_raised(group, name, got.get(name), **seen)
             else:
                 yield from self.compared(group, name, got.get(name), want[name], **seen)
+
+    def one_by_one(self, group: Group) -> Iterator[Result]:
+        """Which of the cases was it?"""
+        for case in group.cases:
+            for single in groups(self.op, self.dtype, (case,), self.seed, self.direction):
+                if single.cotangent == group.cotangent:
+                    yield from self.judged(single)
 
     def expected(self, group: Group, silent: str = "") -> dict[str, Tracked]:
         """Truth and bound, by the name of the check."""
@@ -250,6 +267,11 @@ class Run:
             got = value_of(self.op, self.adapter, self.implementation, group.laid_out(), group.params)
             return dict(zip(self.op.checks("value"), got, strict=False))
         g, arrays = LAYOUTS[group.layout](self.cotangents(group)), group.laid_out()
+        if self.direction in DERIVED:
+            call = self.adapter.call(self.implementation, group.params, group.axis)
+            verb, g = self.adapter.derived[self.direction], None if self.direction == "jvp" else g
+            along = {k: LAYOUTS[group.layout](group.tangents(k)) for k in self.op.wrt}
+            return {join(self.direction, k): verb(call, group.laid_out(), k, v, g) for k, v in along.items()}
         dx = vjp_of(self.op, self.adapter, self.implementation, g, arrays, group.params)
         return {join("vjp", k): v for k, v in dx.items()}
 

@@ -10,7 +10,7 @@ from gradparity.adapter import Implementation
 from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection, adapter_of, find
 from gradparity.check import contributions
-from gradparity.op import DIRECTIONS, GradparityError, Result, worst_first
+from gradparity.op import DERIVED, DIRECTIONS, GradparityError, Result, worst_first
 from gradparity.reference import OPS
 from gradparity.snippet import snippet
 from gradparity.truth import road_of
@@ -115,6 +115,7 @@ def items_of(
         Item(OPS[op], implementation, adapter, dtype, direction, selection)
         for dtype in dtypes
         for direction in DIRECTIONS
+        if direction not in DERIVED  # which nobody asked of it
     ]
     if not any(item.cases for item in found):
         raise GradparityError(f"nothing selected: no row of {op} matches {select!r}")

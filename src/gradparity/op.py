@@ -165,6 +165,8 @@ class Op:
     batch_axis(params): the axis of every array, and of every output, along which cases are independent of one another
         and may be stacked; None where there is none
     invariants: what is true of it besides
+    smooth: the names of the cases that are looked at in forward mode and for second derivatives: where it is twice
+        differentiable, and by its own rule for the draws of any seed
     counted: the case with so many results that in 16 bits the share of misrounded ones says something
     edges: the conventions of edge_cases, where an implementation may also declare that it raises: see
         gradparity.reference.edges
@@ -181,6 +183,7 @@ class Op:
     roads: Mapping[str, Road] = field(default_factory=dict)
     batch_axis: Callable[[Mapping[str, Any]], int | None] = lambda params: 0
     invariants: tuple[Invariant, ...] = ()
+    smooth: tuple[str, ...] | None = None
     counted: str = ""
     edges: Mapping[str, Convention] = field(default_factory=dict)
     edge_cases: tuple[Case, ...] = ()
@@ -194,6 +197,11 @@ class Op:
     def repeated(self) -> str:
         """The case that is computed again in other ways: the one whose results are counted, which is a large one."""
         return self.counted or self.cases[0].name
+
+    @property
+    def smooth_cases(self) -> tuple[str, ...]:
+        names = SMOOTH if self.smooth is None else self.smooth
+        return tuple(case.name for case in self.cases if case.name in names)
 
     def checks(self, direction: str) -> list[str]:
         """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
@@ -216,16 +224,24 @@ class Op:
             own = [i for i in self.invariants if case.name in i.cases]
             return [name for i in own for name in named(case, i.direction, [join("invariant", i.name)])]
         checks = self.checks(direction)
+        if direction in DERIVED:
+            return checks if case.name in self.smooth_cases else []
         return named(case, direction, checks) + self.counted_checks(checks, case, dtype)
 
 
 def named(case: Case, direction: str, checks: Sequence[str]) -> list[str]:
-    cotangents = ("", *case.cotangents[1:]) if direction != "value" else ("",)
+    cotangents = ("", *case.cotangents[1:]) if direction == "vjp" else ("",)
     return [join(check, cotangent) for cotangent in cotangents for check in checks]
 
 
 COMPARED = ("value", "vjp")  # the directions in which a result is set beside the reference
-DIRECTIONS = (*COMPARED, "invariant", "same")
+# Those that a framework makes of its own two modes: J v by forward mode; H v, H the Hessian of <g, y>, by forward mode
+# over the gradient, and by the gradient of the gradient. Each for one argument, the others being constants.
+DERIVED = ("jvp", "hvp", "hvp-reverse")
+DIRECTIONS = (*COMPARED, *DERIVED, "invariant", "same")
+# The cases of an operation that names none: ordinary numbers, confident ones, each reduction, another layout.
+SMOOTH = ("scale-1", "scale-10", "dominant-11", "spread-4", "transposed",
+          *(f"{how}-{name}" for how in ("sum", "mean") for name in ("scale-1", "spread-4")))  # fmt: skip
 # Ways to compute the same again, which may give other bits: once more; the first row without the others; of arrays that
 # lie otherwise in memory, as cases.LAYOUTS names it.
 HOW = ("again", "alone", "strided", "transposed")

@@ -15,7 +15,7 @@ import numpy as np
 from gradparity.adapter import Adapter, Implementation
 from gradparity.cases import groups
 from gradparity.check import check
-from gradparity.op import MISROUNDED, Array, Case, GradparityError, Op, Result
+from gradparity.op import DERIVED, MISROUNDED, Array, Case, GradparityError, Op, Result
 from gradparity.prelude import INSIDE, prelude_of
 
 LONGEST_LIST = 64  # elements; beyond that an array is written packed
@@ -36,12 +36,14 @@ def program(op: Op, implementation: Implementation, adapter: Adapter, case: Case
     if row.check.startswith("invariant."):
         return what_is_asked(op, row, seed)
     direction = row.check.split(".")[0]
-    if direction != "value" and implementation.vjp is None and "vjp" not in adapter.show:
+    if direction != "value" and implementation.vjp is None and direction not in adapter.show:
         raise GradparityError(f"{implementation.api} has no gradient: there is no program that shows one")
     group = next(g for g in groups(op, row.dtype, (case,), seed, direction) if wanted(g.cotangent, case, row))
     arrays = dict(group.arrays)
-    if direction != "value":
+    if direction not in ("value", "jvp"):
         arrays["g"] = group.cotangents(value_of(op, implementation, group))
+    if direction in DERIVED:
+        arrays["v"] = group.tangents(argument_of(row))
     show = adapter.show
     lines = ["import numpy as np", "from numpy import inf, nan"]
     lines += ["from ml_dtypes import bfloat16"] if row.dtype == "bfloat16" else []
@@ -59,6 +61,11 @@ def what_is_asked(op: Op, row: Result, seed: int) -> str:
     invariant = next(i for i in op.invariants if row.check.split(".")[1] == i.name)
     words = f"f being {row.api}, this should be 0; to see it again: select '*/{row.case}/{row.check}', seed {seed}"
     return "\n".join(f"# {line}".rstrip() for line in [words, *inspect.getsource(invariant.residual).splitlines()])
+
+
+def argument_of(row: Result) -> str:
+    """The argument that a row of a derivative is about."""
+    return row.check.split(".")[1]
 
 
 def shown(show: Mapping[str, str], what: str, dtype: str) -> str:
@@ -147,22 +154,22 @@ def result_lines(
     arrays: tuple[str, ...], params: dict[str, Any],
 ) -> list[str]:  # fmt: skip
     """What computes the result, and prints it beside what it should be."""
-    names, argument = ", ".join(arrays), row.check.removeprefix("vjp.").split(".")[0]
+    names = ", ".join(arrays)
     if direction == "value":
         k = op.checks("value").index(row.check.removesuffix(f".{MISROUNDED}"))
         lines, result = [adapter.show["value"].format(args=names)], f"y[{k}]" if len(op.outputs) > 1 else "y"
     elif implementation.vjp is not None:
         source, name = source_of(implementation.vjp)
         words = ", ".join(f"{k}={v}" for k, v in words_of(arrays, params).items())
-        lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{argument}']"], "dx"
+        lines, result = [*source, f"dx = {name}(g, call({names}), {words})['{argument_of(row)}']"], "dx"
         prelude = prelude_of(params)
-        if prelude is not None and argument == "x":
+        if prelude is not None and argument_of(row) == "x":
             source, name = source_of(prelude.vjp)
             lines += [*source, f"dx = {name}(dx, {', '.join(prelude.beside)})"]
     else:
         first = "[0]" if len(op.outputs) > 1 else ""
-        template = adapter.show["vjp"].replace("call({args})", "call({args})" + first)
-        lines, result = template.format(args=names, wrt=argument).splitlines(), "dx"
+        template = adapter.show[direction].replace("call({args})", "call({args})" + first)
+        lines, result = template.format(args=names, wrt=argument_of(row)).splitlines(), "dx"
     lines.append(f"result = {shown(adapter.show, 'array', row.dtype).format(result)}")
     if row.is_share:
         return [*lines, f"print(result)  # not the nearest {row.dtype} to what is true: {row.got or 'some'} elements"]

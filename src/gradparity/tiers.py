@@ -9,7 +9,7 @@ from functools import cache
 
 from gradparity.adapter import first_match
 from gradparity.cases import groups
-from gradparity.op import DIRECTIONS, FORMATS, Case, Op
+from gradparity.op import DERIVED, DIRECTIONS, FORMATS, Case, Op
 from gradparity.prelude import INSIDE
 
 Features = Callable[[Op, Case], set[Hashable]]
@@ -21,7 +21,8 @@ BEHIND: Mapping[str, str] = {
 
 
 def features(op: Op, case: Case) -> set[Hashable]:
-    checks = {check for direction in DIRECTIONS for check in op.row_checks(case, direction, case.dtypes[-1])}
+    directions = (d for d in DIRECTIONS if d not in DERIVED)
+    checks = {check for direction in directions for check in op.row_checks(case, direction, case.dtypes[-1])}
     return parameters(op, case) | (checks if INSIDE not in case.params else set())
 
 
@@ -39,6 +40,10 @@ def preludes(op: Op, case: Case) -> set[Hashable]:
 def with_preludes(op: Op, case: Case) -> set[Hashable]:
     """The features, and all preludes."""
     return features(op, case) | preludes(op, case)
+
+
+def derivatives(op: Op, case: Case) -> set[Hashable]:
+    return {True} if case.name in op.smooth_cases else set()
 
 
 def anything(op: Op, case: Case) -> set[Hashable]:
@@ -112,8 +117,13 @@ def any_matches(globs: tuple[str, ...], name: str) -> bool:
 # A new shape takes inductor one to three seconds, which makes code for the value and for the gradient, and compiles it.
 INDUCTOR: Mapping[str, Features] = {"compile/float32/v*": parameters, "compile/*16/v*": anything, "compile/*": nothing}
 # These take a quarter of a second. So does jit, in which most of JAX is run: it is taken whole.
+# Compiled derivatives, each a program of its own, as large as two or three gradients.
+COMPILED: Mapping[str, Features] = {
+    f"{mode}/{dtype}/{direction}": derivatives if dtype in ("float32", "bfloat16") else nothing
+    for mode in ("jit", "function") for dtype in FORMATS for direction in DERIVED
+}  # fmt: skip
 SAMPLED: Mapping[str, Features] = {
-    **INDUCTOR, **{f"{mode}/float32/v*": with_preludes for mode in ("compile-aot", "vmap", "xla")},
+    **INDUCTOR, **COMPILED, **{f"{mode}/float32/v*": with_preludes for mode in ("compile-aot", "vmap", "xla")},
     "compile-aot/*": features, "vmap/*": features, "xla/*": features,
 }  # fmt: skip
 

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import product
 from typing import Any, TypeVar
 
 import numpy as np
 
 from gradparity.adapter import Implementation
-from gradparity.arithmetic import Arithmetic, Tracked, fl
+from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, fl, size
 from gradparity.cases import Group, groups
+from gradparity.dual import Dual, NotDifferentiableError, apart
 from gradparity.environment import flushes_to_zero
-from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Op, Road, is_float, join, nearest, outputs
+from gradparity.op import (
+    DERIVED,
+    FORMATS,
+    Array,
+    Arrays,
+    Case,
+    GradparityError,
+    Op,
+    Road,
+    is_float,
+    join,
+    nearest,
+    outputs,
+    wide,
+)
 
 
 def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: str) -> list[Group]:
@@ -59,14 +76,15 @@ def expected(
 ) -> dict[str, Tracked]:
     """Truth and bound of each check, for this implementation's conventions, road and precision."""
     key = (declared(op, implementation, dtype, direction), id(group), dtype, direction, silent)
-    make = reference_value if direction == "value" else reference_vjp
+    make = REFERENCES[direction]
     # the group is kept beside its reference, so that its id is not given to another meanwhile
     return remembered(key, lambda: (group, make(op, implementation, group, dtype, silent)))[1]
 
 
 def declared(op: Op, implementation: Implementation, dtype: str, direction: str) -> tuple[Any, ...]:
     """All of an implementation that its reference depends on."""
-    precisions = [repr(implementation.precision_of(dtype, d)) for d in ("value", direction)]
+    directions = ("value", "vjp", *DERIVED) if direction in DERIVED else ("value", direction)
+    precisions = [repr(implementation.precision_of(dtype, d)) for d in directions]
     return (op, repr(implementation.declared(op)), implementation.road, *precisions)
 
 
@@ -108,6 +126,121 @@ def stored_vjp(
     with np.errstate(all="ignore"):
         dx = vjp(a(g), Tracked(y.v, y.e, a), **tracked(a, arguments), **conventions(op, implementation, dtype))
         return {k: sound(a.store(dx[k]), op) for k in op.wrt}
+
+
+def reference_jvp(
+    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
+) -> dict[str, Tracked]:  # fmt: skip
+    """J v for each argument, in two ways: the tangent of each step of the forward, and the rows of the Jacobian, as
+    the gradient gives them, times v. Forward mode may go either way at any of its steps, or from the stored output, so
+    what is allowed at an element is what one of them may miss, each measured from the first."""
+    y = expected(op, implementation, group, dtype, "value", silent)["value"]
+    found = {}
+    for name in op.wrt:
+        d = along(op, implementation, group, dtype, silent, name, "jvp", forward_of)
+        for other in by_rows(op, implementation, group, dtype, silent, name, y):
+            d = Tracked(d.v, np.maximum(d.full, size(other.v - d.v) + other.full), d.a)
+        found[join("jvp", name)] = sound(d.a.store(d), op)
+    return found
+
+
+def reference_hvp(direction: str) -> Callable[..., dict[str, Tracked]]:
+    def reference(
+        op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
+    ) -> dict[str, Tracked]:  # fmt: skip
+        """H v for each argument: the tangent of the gradient, whose output moves by J v as it may be computed."""
+        found = {}
+        same = implementation.precision_of(dtype, direction) == implementation.precision_of(dtype, "hvp")
+        if direction != "hvp" and same:
+            of_hvp = expected(op, implementation, group, dtype, "hvp", silent)
+            return {join(direction, name): of_hvp[join("hvp", name)] for name in op.wrt}
+        for name in op.wrt:
+            d = along(op, implementation, group, dtype, silent, name, direction, vjp_of)
+            found[join(direction, name)] = sound(d.a.store(d), op)
+        return found
+
+    return reference
+
+
+REFERENCES: dict[str, Callable[..., dict[str, Tracked]]] = {
+    "value": reference_value,
+    "vjp": reference_vjp,
+    "jvp": reference_jvp,
+    "hvp": reference_hvp("hvp"),
+    "hvp-reverse": reference_hvp("hvp-reverse"),
+}
+
+
+def along(
+    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str, name: str, direction: str, of: Any
+) -> Tracked:  # fmt: skip
+    """The tangent of the forward or of the gradient as the argument moves along its tangent. Raises
+    NotDifferentiableError where that is another thing the other way."""
+    a = Arithmetic(dtype, implementation.precision_of(dtype, direction), silent)
+    d: Tracked
+    y, d = of(op, implementation, group, name, a, 1)
+    if not silent:
+        y_back, d_back = of(op, implementation, group, name, replace(a, silent=EVERYTHING), -1)
+        if apart(y.v, y_back.v, 2 * y.full) or apart(d.v, -d_back.v, 2 * d.full):
+            raise NotDifferentiableError(f"{op.name} has no derivative here along {name}: a kink or a tie")
+    return d
+
+
+def forward_of(
+    op: Op, implementation: Implementation, group: Group, name: str, a: Arithmetic, sign: int
+) -> tuple[Tracked, Tracked]:  # fmt: skip
+    forward = road_of(op, implementation).forward or op.forward
+    arguments = tracked(a, group.arrays | dict(group.params))
+    arguments[name] = Dual(arguments[name], a(sign * group.tangents(name)))
+    with np.errstate(all="ignore"):
+        return parts(outputs(forward(**arguments, **conventions(op, implementation, a.dtype)))[0])
+
+
+def vjp_of(
+    op: Op, implementation: Implementation, group: Group, name: str, a: Arithmetic, sign: int
+) -> tuple[Tracked, Tracked]:  # fmt: skip
+    vjp = road_of(op, implementation).vjp or op.vjp
+    y = expected(op, implementation, group, a.dtype, "value", a.silent)["value"]
+    g = cotangents(group, y.v)
+    dy = expected(op, implementation, group, a.dtype, "jvp", a.silent)[join("jvp", name)]
+    arguments = tracked(a, group.arrays | dict(group.params))
+    arguments[name] = Dual(arguments[name], a(sign * group.tangents(name)))
+    with np.errstate(all="ignore"):
+        moving = Dual(Tracked(y.v, y.e, a), Tracked(sign * dy.v, dy.e, a))
+        return parts(vjp(a(g), moving, **arguments, **conventions(op, implementation, a.dtype))[name])
+
+
+def parts(y: Any) -> tuple[Tracked, Tracked]:
+    """What does not depend on the argument has the tangent 0."""
+    return (y.value, y.tangent) if isinstance(y, Dual) else (y, Tracked(0 * y.v, EXACTLY, y.a))
+
+
+MOST_ROWS = 16  # gradients that are taken for the rows of a Jacobian
+
+
+def by_rows(
+    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str, name: str, y: Tracked
+) -> Iterator[Tracked]:
+    """J v from the gradients for each output of a row of the batch, which are the rows of its block of the Jacobian;
+    nothing where a row has too many outputs."""
+    axis = None if group.axis is None or not y.ndim else group.axis % y.ndim
+    places = [range(1) if k == axis else range(n) for k, n in enumerate(y.shape)]
+    if np.prod([len(place) for place in places]) > MOST_ROWS:
+        return
+    a = Arithmetic(dtype, implementation.precision_of(dtype, "jvp"), silent)
+    v, e = np.zeros(y.shape, wide(dtype)), np.zeros(y.shape)
+    direction = a(group.tangents(name))
+    vjp = road_of(op, implementation).vjp or op.vjp
+    given = tracked(a, group.arrays | dict(group.params)) | conventions(op, implementation, dtype)
+    for place in product(*places):
+        at = tuple(slice(None) if k == axis else i for k, i in enumerate(place))
+        g = np.zeros(y.shape)
+        g[at] = 1
+        with np.errstate(all="ignore"):
+            row = vjp(a(g), Tracked(y.v, y.e, a), **given)[name] * direction
+            one = np.sum(row, axis=tuple(k for k in range(row.ndim) if k != axis))
+        v[at], e[at] = one.v, one.full
+    yield Tracked(v, e, a)
 
 
 def conventions(op: Op, implementation: Implementation, dtype: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gradparity.adapter import Adapter, Implementation
 from gradparity.cases import digests_of_inputs
 from gradparity.catalogue import Selection
 from gradparity.gate import gate
-from gradparity.op import DIRECTIONS, Result
+from gradparity.op import DERIVED, DIRECTIONS, Result
 from gradparity.policy import Policy
 from gradparity.reference import OPS
 
@@ -225,6 +225,7 @@ def test_a_wrong_implementation_is_a_violation_on_every_seed(monkeypatch: pytest
         row
         for case in OPS["softmax"].every_case("float64")
         for d in DIRECTIONS
+        if d not in DERIVED
         for row in OPS["softmax"].row_checks(case, d, "float64")
     ]
     assert right.counts.total() == wrong.counts.total() == 2 * len(rows)

@@ -25,7 +25,7 @@ from gradparity.mutants.defects import raises
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp
 from gradparity.mutants.softmax_family import via_logsumexp
 from gradparity.mutation import each, right
-from gradparity.op import COMPARED, DIRECTIONS, FORMATS, LONGER, Array, Arrays, Case, GradparityError, Op, Result, join
+from gradparity.op import COMPARED, FORMATS, LONGER, Array, Arrays, Case, GradparityError, Op, Result, join
 from gradparity.reference import OPS
 
 Fn = Callable[..., Any]
@@ -236,7 +236,7 @@ NONSENSE: dict[str, Fn] = {
 
 
 @each_op
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("direction", NUMPY.directions)
 @pytest.mark.parametrize("name", NONSENSE)
 def test_there_is_one_result_for_each_case_and_check(op: Op, direction: str, name: str) -> None:
     """And none of them a pass, where there is an element to look at or not."""
@@ -377,7 +377,7 @@ def test_a_value_that_no_convention_admits_cannot_be_declared() -> None:
 
 def test_a_road_that_does_not_exist_cannot_be_declared() -> None:
     op = OPS["log_sigmoid"]
-    for direction in DIRECTIONS:
+    for direction in NUMPY.directions:
         with pytest.raises(GradparityError, match="unknown road of log_sigmoid 'softpuls'; did you mean softplus"):
             check(op, implementation(op, "odd", road="softpuls"), NUMPY, "float32", direction)
 
