@@ -490,7 +490,7 @@ ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
 }  # fmt: skip
 
-LOST_DISTANCES = "cumulative sums in bfloat16 may lose all of a distance, and a derivative divided by it has no bound"
+LOST_DISTANCES = "cumulative sums in 16 bits may lose all of a distance, and a derivative divided by it has no bound"
 MANY_IN_16_BITS = "a thousand squares added up in float16 have no bound: there is nothing to judge"
 
 INF = float("inf")

@@ -327,6 +327,8 @@ def test_they_are_taken_by_the_default_tier_compiled_once_and_not_by_quick(op: O
 
     assert not any(taken("quick", mode) for mode in ("eager", "jit", "function"))
     assert taken("default", "eager") == taken("full", "eager") == taken("full", "jit") == set(op.smooth_cases)
+    assert taken("full", "eager", "float16") == set(op.smooth_cases)
+    assert not taken("default", "eager", "float16")
     assert taken("default", "jit") == taken("default", "function", "bfloat16") != set()
     assert not taken("default", "jit", "float64")
 
