@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import LOGITS, in_layouts, logits
-from gradparity.op import Array, Arrays, Case, Invariant, Op
+from gradparity.op import Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.binary_cross_entropy_with_logits import OP as BINARY_CROSS_ENTROPY
 from gradparity.reference.binary_cross_entropy_with_logits import (
     Fn,
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_vjp,
+    of_the_margin,
+    of_the_margin_vjp,
     roads_of,
+    sigmoid_and_target,
 )
 from gradparity.reference.cross_entropy import labelled, one_hot, permutation, reduction_of_rows, rows_apart
 from gradparity.reference.invariants import nonnegative
@@ -114,6 +117,11 @@ INVARIANTS = (
 OP = Op(
     "one_vs_rest", by(binary_cross_entropy_with_logits),
     vjp_by(binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp), CASES,
-    conventions={"divisor": DIVISOR}, roads=roads_of(by, vjp_by, "sigmoid-and-target", "two-terms"),
+    conventions={"divisor": DIVISOR},
+    roads={
+        **roads_of(by, vjp_by, "sigmoid-and-target", "two-terms"),
+        "of-the-margin": Road(by(of_the_margin), vjp_by(of_the_margin, of_the_margin_vjp)),
+        "margin-and-target": Road(by(of_the_margin), vjp_by(of_the_margin, sigmoid_and_target)),
+    },
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
 )  # fmt: skip

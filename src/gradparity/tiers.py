@@ -16,11 +16,12 @@ Features = Callable[[Op, Case], set[Hashable]]
 
 def features(op: Op, case: Case) -> set[Hashable]:
     checks = {check for direction in DIRECTIONS for check in op.row_checks(case, direction, case.dtypes[-1])}
-    return parameters(op, case) | checks
+    return parameters(op, case) | checks | {case.edge}
 
 
 def parameters(op: Op, case: Case) -> set[Hashable]:
-    return {(name, repr(value)) for name, value in case.params.items()} | {case.edge}
+    """And edges, but those that are left aside."""
+    return {(name, repr(value)) for name, value in case.params.items()} | ({case.edge} if not case.aside else set())
 
 
 def anything(op: Op, case: Case) -> set[Hashable]:
