@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradparity import catalogue
-from gradparity.adapter import Adapter, Implementation
+from gradparity.adapter import Adapter, Implementation, at_edges
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.cases import Draw
 from gradparity.check import check
@@ -333,3 +333,11 @@ def test_a_bad_label_in_a_mean_is_what_is_declared(value: str) -> None:
         s = np.where(good[:, None], s, np.nan if value == "nan" else 0.0)
     assert np.allclose(d["x"], s @ w.T, rtol=0, atol=1e-14, equal_nan=True)
     assert np.allclose(d["w"], a["x"].T @ s, rtol=0, atol=1e-14, equal_nan=True)
+
+
+def test_what_is_declared_of_edges_is_of_implementations_that_there_are() -> None:
+    own = (Implementation("softmax", "mine", softmax), Implementation("hinge", "mine", softmax))
+    one, other = at_edges(own, {"number": (("row", ("soft*/mine",)), (Raises("TypeError"), ("*",)))})
+    assert (one.edges, other.edges) == ({"number": "row"}, {"number": Raises("TypeError")})
+    with pytest.raises(GradparityError, match=r"nothing is called 'softmax/yours', of which number is declared"):
+        at_edges(own, {"number": (("row", ("softmax/yours",)),)})
