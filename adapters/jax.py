@@ -6,7 +6,7 @@ from functools import cache, lru_cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, axis_of_rows
+from gradparity.adapter import COMPILED, THREADS, Adapter, AtEdges, Fn, Implementation, at_edges, axis_of_rows
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import DERIVED, Array, Arrays, FallbackError, GradparityError, Raises
@@ -170,7 +170,7 @@ def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -
     import jax
     import jax.numpy as jnp
 
-    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1] if label_smoothing else t
     loss = -jnp.sum(s * jax.nn.log_softmax(x), axis=-1)
     reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}
     return reductions[reduction](loss)
@@ -320,8 +320,8 @@ def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: 
     c = jax.ops.segment_sum(points, ids, k) / members[:, None]
     square = jnp.sum(jnp.square(points - c[ids]), axis=-1)
     # jnp.linalg.norm has a NaN gradient at 0, where this loss has gradient 0
-    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    h = jax.nn.relu(r - delta)
+    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
+    h = jnp.where(r <= delta, 0, r - delta)
     per_class = jax.ops.segment_sum(jnp.square(h), ids, k) / members
     loss = jax.ops.segment_sum(per_class, present // span, b)
     if over_classes == "mean":
@@ -339,9 +339,9 @@ def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduct
         own = t == k[:, None]
         size = jnp.maximum(jnp.sum(own, axis=1), 1).astype(x.dtype)
         c = jnp.sum(jnp.where(own[..., None], x, 0), axis=1, keepdims=True) / size[:, None, None]
-        square = jnp.sum(jnp.square(x - c), axis=-1)
-        r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-        h = jnp.where(own, jax.nn.relu(r - delta), 0)
+        square = jnp.sum(jnp.square(jnp.where(own[..., None], x - c, 0)), axis=-1)
+        r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
+        h = jnp.where(own, jnp.where(r <= delta, 0, r - delta), 0)
         of_class = jnp.sum(jnp.square(h), axis=1) / size
         return (loss + of_class, centroids + jnp.where(own[..., None], c, 0)), None
 
@@ -371,8 +371,8 @@ def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, redu
     points = jnp.take_along_axis(x, order[..., None], axis=1)
     c = class_mean(points)
     square = jnp.sum(jnp.square(points - c), axis=-1)
-    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    h = jax.nn.relu(r - delta)
+    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
+    h = jnp.where(r <= delta, 0, r - delta)
     one_each = first == jnp.arange(t.shape[1])
     loss = jnp.sum(jnp.where(one_each, class_mean(jnp.square(h)[..., None])[..., 0], 0), axis=1)
     if over_classes == "mean":
@@ -391,8 +391,8 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, red
     sizes = jnp.sum(one_hot, axis=1)
     c = one_hot @ (one_hot.mT @ x / jnp.maximum(sizes, 1)[..., None])
     square = jnp.sum(jnp.square(x - c), axis=-1)
-    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    h = jax.nn.relu(r - delta)
+    r = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), square)
+    h = jnp.where(r <= delta, 0, r - delta)
     of_class = (one_hot.mT @ jnp.square(h)[..., None])[..., 0] / jnp.maximum(sizes, 1)
     loss = jnp.sum(of_class, axis=1)
     if over_classes == "mean":
@@ -522,7 +522,104 @@ CLIPPED = {"normalised": False, "floor": 1e-7, "ceiling": 1 - 1e-7, "at_clip": 0
 TWO_READINGS = "-1 is the last class where its score is read, and none in jax.nn.one_hot: it is the loss of no label"
 EDGES = {"bad_label": "wraps", "label_dtype": "accepted", "label_shape": Raises("ValueError")}
 
-IMPLEMENTATIONS = (
+# What is due at the edges that frameworks decide about: see gradparity list ops.
+AT_EDGES: AtEdges = {
+    "no_classes": (
+        (
+            "empty",
+            (
+                "softmax/*",
+                "log_softmax/*",
+                "logsumexp/*",
+                "soft_cross_entropy/*",
+                "categorical_cross_entropy/*",
+                "multilabel_margin/*",
+            ),
+        ),
+    ),
+    "number": ((Raises("ValueError"), ("softmax/*", "log_softmax/*", "logsumexp/*", "euclidean_norm/*")),),
+    "nan_probability": (("nan", ("binary_cross_entropy/*",)),),
+    "not_finite": (("nan", ("pca/*",)),),
+    "bad_label": (
+        (
+            {
+                "*/label-minus-1": "wraps",
+                "*/vjp/label-beyond": "ignored",
+                "*/vjp/label-c": "ignored",
+                "*/vjp/label-minus-100": "ignored",
+                "*": "nan",
+            },
+            ("softmax_regression/*",),
+        ),
+    ),
+    "negative_label": (("a class", ("ragged_centroid/*",)),),
+    "label_dtype": (
+        ({"*/label-uint64": Raises("TypeError"), "*": "accepted"}, ("ragged_centroid/*.ragged_centroid",)),
+        (
+            "accepted",
+            (
+                "ragged_centroid/*.ragged_centroid_loop",
+                "ragged_centroid/*.ragged_centroid_sorted",
+                "ragged_centroid/*.ragged_centroid_one_hot",
+                "softmax_regression/*",
+            ),
+        ),
+    ),
+    "label_shape": (
+        (Raises("TypeError"), ("ragged_centroid/*.ragged_centroid", "ragged_centroid/*.ragged_centroid_one_hot")),
+        (
+            Raises("ValueError"),
+            (
+                "ragged_centroid/*.ragged_centroid_loop",
+                "ragged_centroid/*.ragged_centroid_sorted",
+                "softmax_regression/*",
+            ),
+        ),
+    ),
+    "integer_input": (
+        (
+            "float32",
+            (
+                "softmax/*",
+                "log_softmax/*",
+                "logsumexp/*",
+                "cross_entropy/*",
+                "spatial_cross_entropy/*",
+                "soft_cross_entropy/*",
+                "sigmoid/jax.scipy.special.expit",
+                "log_sigmoid/*",
+                "binary_cross_entropy_with_logits/*",
+                "one_vs_rest/*",
+                "weighted_cross_entropy/*",
+            ),
+        ),
+        (Raises("TypeError"), ("sigmoid/jax.nn.sigmoid", "focal_loss/*")),
+    ),
+    "mixed": (
+        (
+            "float64",
+            (
+                "soft_cross_entropy/*",
+                "hinge/*",
+                "squared_hinge/*",
+                "binary_cross_entropy_with_logits/*",
+                "binary_cross_entropy/*",
+                "layered_cross_entropy/*",
+                "categorical_cross_entropy/*",
+                "margin_ranking/*",
+                "pairwise_distance/*",
+                "focal_loss/*",
+                "weighted_cross_entropy/*",
+                "softmax_regression/*",
+                "multiclass_hinge/*",
+                "logistic_regression/*",
+            ),
+        ),
+        ("float32", ("hinge_embedding/*",)),
+    ),
+}
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "softmax", "jax.nn.softmax",
         precision={
@@ -656,7 +753,7 @@ IMPLEMENTATIONS = (
         unsupported={"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"},
     ),
     Implementation(
-        "one_vs_rest", fn=one_vs_rest, road="two-terms", conventions={"divisor": "one"},
+        "one_vs_rest", fn=one_vs_rest, road="of-the-margin", conventions={"divisor": "one"},
         precision={"*float16/*": STEPWISE},
         edges=EDGES
         | {"bad_label": "no class", "label_shape": {"*/value/labels-2d": "accepted", "*": Raises("ValueError")}},
@@ -676,6 +773,7 @@ IMPLEMENTATIONS = (
         },
     ),
 )  # fmt: skip
+IMPLEMENTATIONS = at_edges(IMPLEMENTATIONS, AT_EDGES)
 
 VALUE = "y = call({args})"
 VJP = "y, pull = jax.vjp(lambda {wrt}: call({args}), {wrt}); (dx,) = pull(g)"

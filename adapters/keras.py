@@ -9,7 +9,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import Adapter, Fn, Implementation
+from gradparity.adapter import Adapter, AtEdges, Fn, Implementation, at_edges
 from gradparity.adapters import jax, tensorflow, torch
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.op import GradparityError, Raises
@@ -234,6 +234,9 @@ FLOAT64_FOR_LESS = dict.fromkeys(
     (f"{dtype}/{direction}/*" for dtype in ("float32", "*float16") for direction in ("vjp", "invariant")),
     "its value is float64: see there",
 )
+OF_ITS_OWN_TYPE = {
+    "*/integers": "a loss class computes in its own dtype, whatever it is given: there is none of x to say"
+}
 NO_WEIGHT = {"*pos-weight*": "it has no weight of positive targets"}
 NO_FOCUS = dict.fromkeys(("*gamma*", "*alpha*"), "it has neither alpha nor gamma, which the focal one has")
 NO_LABELS = {"*/label*": "it takes one-hot targets, and no labels"}
@@ -304,14 +307,54 @@ JAX: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+OVER_CLASSES = ("softmax/*", "log_softmax/*", "logsumexp/*")
+# What is due at the edges that frameworks decide about: see gradparity list ops.
+AT_EDGES: AtEdges = {
+    "no_classes": (("empty", (*OVER_CLASSES, "soft_cross_entropy/*", "categorical_cross_entropy/*")),),
+    "mixed": (
+        ("float32", ("soft_cross_entropy/*", "binary_cross_entropy*", "categorical_cross_entropy/*")),
+        ("float32", ("hinge/*", "squared_hinge/*")),
+        ({"tensorflow/*": Raises("InvalidArgumentError"), "tensorflow-function/*": Raises("TypeError"), "*": "float64"},
+         ("layered_cross_entropy/*",)),
+    ),
+}  # fmt: skip
+REFUSED = {"tensorflow/*": Raises("InvalidArgumentError"), "*": Raises("TypeError")}
+NO_AXIS = {"tensorflow/*": Raises("InvalidArgumentError"), "*": Raises("ValueError")}
+OF_LOGITS = ("cross_entropy/*", "soft_cross_entropy/*", "binary_cross_entropy_with_logits/*")
+AT_EDGES_OF: Mapping[str, AtEdges] = {
+    "tensorflow": {
+        "number": (({"tensorflow/*": Raises("AbortedError"), "*": Raises("ValueError")}, ("softmax/*",)),
+                   (NO_AXIS, ("log_softmax/*", "logsumexp/*"))),
+        "nan_probability": (("nan", ("binary_cross_entropy/*",)),),
+        "integer_input": ((REFUSED, (*OVER_CLASSES, "sigmoid/*", "log_sigmoid/*", *OF_LOGITS)),),
+    },
+    "torch": {
+        "number": (("row", OVER_CLASSES),),
+        "nan_probability": ((Raises("RuntimeError"), ("binary_cross_entropy/*",)),),
+        "integer_input": (("float32", ("logsumexp/*", "sigmoid/*")),
+                          (Raises("NotImplementedError"), ("softmax/*", "log_softmax/*", "log_sigmoid/*", *OF_LOGITS))),
+    },
+    "jax": {
+        "number": ((Raises("ValueError"), OVER_CLASSES),),
+        "nan_probability": (("passed on", ("binary_cross_entropy/*",)),),
+        "integer_input": (
+            (Raises("TypeError"), ("sigmoid/*",)),
+            ("float64", ("cross_entropy/*",)),
+            ("float32", (*OVER_CLASSES, "log_sigmoid/*", *OF_LOGITS)),
+        ),
+    },
+}  # fmt: skip
+
+
 def implementations(declared: Mapping[str, Mapping[str, Any]], backend: str) -> tuple[Implementation, ...]:
     """Of all APIs, with what this backend declares for each operation."""
-    return tuple(
+    own = tuple(
         Implementation(op, api, fn, **{**declared[op], "unsupported": {
             **declared[op].get("unsupported", {}), **gaps(op, api), **wrong_dtype(op, api, backend)
         }, "edges": edges(op, backend)})
         for op, apis in APIS.items() for api, fn in apis.items()
     )  # fmt: skip
+    return at_edges(own, AT_EDGES | AT_EDGES_OF[backend])
 
 
 def edges(op: str, backend: str) -> Mapping[str, Any]:
@@ -326,7 +369,7 @@ def gaps(op: str, api: str) -> dict[str, str]:
     without = {"binary_cross_entropy_with_logits": NO_WEIGHT, "categorical_hinge": NO_LABELS}.get(op, {})
     if op == "categorical_cross_entropy" and "focal" not in api.lower():
         without = NO_FOCUS
-    return without | (NO_REDUCTION if is_function(api) else NO_ROWS)
+    return without | (NO_REDUCTION if is_function(api) else NO_ROWS) | (OF_ITS_OWN_TYPE if is_class(api) else {})
 
 
 def wrong_dtype(op: str, api: str, backend: str) -> dict[str, str]:
@@ -343,6 +386,10 @@ def wrong_dtype(op: str, api: str, backend: str) -> dict[str, str]:
 
 def is_function(api: str) -> bool:
     return fnmatchcase(api, "keras.losses.[a-z]*")
+
+
+def is_class(api: str) -> bool:
+    return fnmatchcase(api, "keras.losses.[A-Z]*")
 
 
 def adapter(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import THREADS, Adapter, Fn, Implementation
+from gradparity.adapter import THREADS, Adapter, AtEdges, Fn, Implementation, at_edges
 from gradparity.arithmetic import Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, GradparityError, Raises
@@ -118,11 +118,11 @@ def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     import numpy as np
 
     losses = -t * np.log(x) - (1 - t) * np.log1p(-x)
-    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(x.size)}[reduction]
 
 
 def binary_cross_entropy_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> Any:
-    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    scale = g / x.dtype.type(x.size) if reduction == "mean" else g
     return {"x": scale * (x - t) / ((1 - x) * x)}
 
 
@@ -341,7 +341,8 @@ def euclidean_norm(x: Any) -> Any:
 def euclidean_norm_vjp(g: Any, y: Any, x: Any) -> Any:
     import numpy as np
 
-    return {"x": x * (g / np.where(y == 0, y.dtype.type(1), y))[..., None]}
+    scale = g / np.where(y == 0, y.dtype.type(1), y)
+    return {"x": x * (scale[..., None] if x.ndim else scale)}
 
 
 def pairwise_distance(x: Any, other: Any, eps: float) -> Any:
@@ -423,7 +424,7 @@ def focal_loss(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) 
     e = np.exp(-np.abs(z))
     losses = (np.log1p(e) - np.minimum(z, 0)) * (np.where(z < 0, 1, e) / (1 + e)) ** gamma
     losses = losses if alpha is None else np.where(t == 1, x.dtype.type(alpha), 1 - x.dtype.type(alpha)) * losses
-    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(x.size)}[reduction]
 
 
 def focal_loss_vjp(g: Any, y: Any, x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
@@ -432,7 +433,7 @@ def focal_loss_vjp(g: Any, y: Any, x: Any, t: Any, alpha: float | None, gamma: i
     z = np.where(t == 1, x, -x)
     e = np.exp(-np.abs(z))
     p, q = np.where(z >= 0, 1, e) / (1 + e), np.where(z < 0, 1, e) / (1 + e)
-    scale = g / x.dtype.type(len(x)) if reduction == "mean" else g
+    scale = g / x.dtype.type(x.size) if reduction == "mean" else g
     scale = scale if alpha is None else np.where(t == 1, x.dtype.type(alpha), 1 - x.dtype.type(alpha)) * scale
     dz = scale * q**gamma * (gamma * (p * (np.minimum(z, 0) - np.log1p(e))) - q)
     return {"x": np.where(t == 1, dz, -dz)}
@@ -573,7 +574,51 @@ REFUSES_A_COLUMN = LABELS | {"label_shape": {"*/labels-2d": Raises("ValueError")
 # a column of labels is said to be taken for a row of them, and is not: known failures
 TAKES_A_COLUMN = LABELS | {"label_shape": {"*/labels-2d": "accepted", "*": NO_INDEX}}
 
-IMPLEMENTATIONS = (
+# What is due at the edges that frameworks decide about: see gradparity list ops.
+AT_EDGES: AtEdges = {
+    "no_classes": (("empty", ("softmax/*", "categorical_cross_entropy/*", "multilabel_margin/*")),),
+    "number": (
+        (Raises("AxisError"), ("softmax/*",)),
+        ("row", ("euclidean_norm/*",)),
+    ),
+    "nan_probability": (("nan", ("binary_cross_entropy/*",)),),
+    "not_finite": ((Raises("LinAlgError"), ("pca/*",)),),
+    "bad_label": (({"*/label-minus-1": "wraps", "*": Raises("IndexError")}, ("softmax_regression/*",)),),
+    "negative_label": (("a class", ("ragged_centroid/*",)),),
+    "label_dtype": (("accepted", ("ragged_centroid/*", "softmax_regression/*")),),
+    "label_shape": (
+        (Raises("IndexError"), ("ragged_centroid/*.ragged_centroid_loop",)),
+        (
+            Raises("ValueError"),
+            (
+                "ragged_centroid/*.ragged_centroid_sorted",
+                "ragged_centroid/*.ragged_centroid_one_hot",
+                "softmax_regression/*.softmax_regression_vectorised",
+            ),
+        ),
+        ({"*/labels-2d": "accepted", "*": Raises("IndexError")}, ("softmax_regression/*.softmax_regression_loop",)),
+    ),
+    "integer_input": (
+        ("float64", ("softmax/*", "cross_entropy/*", "spatial_cross_entropy/*", "focal_loss/*", "one_vs_rest/*")),
+    ),
+    "mixed": (
+        (
+            "float64",
+            (
+                "binary_cross_entropy/*",
+                "layered_cross_entropy/*",
+                "categorical_cross_entropy/*",
+                "softmax_regression/*",
+                "multiclass_hinge/*",
+                "pairwise_distance/*",
+                "logistic_regression/*",
+            ),
+        ),
+        ("float32", ("focal_loss/*",)),
+    ),
+}
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation("softmax", fn=softmax_pure_python, precision=IN_THE_DTYPE, unsupported=NO_GRADIENT | NO_BOUND),
     Implementation(
         "cross_entropy",
@@ -711,7 +756,7 @@ IMPLEMENTATIONS = (
         "one_vs_rest",
         fn=one_vs_rest,
         vjp=one_vs_rest_vjp,
-        road="sigmoid-and-target",
+        road="margin-and-target",
         conventions={"divisor": "one"},
         precision=IN_THE_DTYPE,
         unsupported=NO_BOUND,
@@ -721,6 +766,7 @@ IMPLEMENTATIONS = (
         "logistic_regression",
         fn=logistic_regression_loop,
         vjp=logistic_regression_loop_vjp,
+        road="of-the-margin",
         conventions={"penalty": 1.0},
         precision=IN_THE_DTYPE,
         unsupported=FEW_TERMS,
@@ -751,6 +797,7 @@ IMPLEMENTATIONS = (
         precision={"*float16/*": Precision("C", sharp=True)},
     ),
 )
+IMPLEMENTATIONS = at_edges(IMPLEMENTATIONS, AT_EDGES)
 
 ADAPTERS = (
     Adapter(

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import Adapter, Implementation
+from gradparity.adapter import Adapter, AtEdges, Implementation, at_edges
 from gradparity.adapters.jax import (
     ADDS_16_BITS,
     EDGES,
@@ -93,7 +93,28 @@ FLOAT64_FOR_LESS = {
     f"{dtype}/{direction}/*": IN_FLOAT64 for dtype in ("float32", "*float16") for direction in ("vjp", "invariant")
 }
 
-IMPLEMENTATIONS = (
+# What is due at the edges that frameworks decide about: see gradparity list ops.
+AT_EDGES: AtEdges = {
+    "no_classes": ((Raises("ZeroDivisionError"), ("soft_cross_entropy/*",)),),
+    "integer_input": (
+        (
+            Raises("TypeError"),
+            (
+                "cross_entropy/*",
+                "spatial_cross_entropy/*",
+                "soft_cross_entropy/*",
+                "binary_cross_entropy_with_logits/*",
+                "focal_loss/*",
+            ),
+        ),
+    ),
+    "mixed": (
+        ("float64", ("soft_cross_entropy/*", "hinge/*")),
+        ("float32", ("binary_cross_entropy_with_logits/*", "focal_loss/*")),
+    ),
+}
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "cross_entropy", "optax.softmax_cross_entropy_with_integer_labels", cross_entropy, road="unshifted",
         precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
@@ -137,6 +158,7 @@ IMPLEMENTATIONS = (
         precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip
+IMPLEMENTATIONS = at_edges(IMPLEMENTATIONS, AT_EDGES)
 
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, redeclared
+from gradparity.adapter import COMPILED, THREADS, Adapter, AtEdges, Fn, Implementation, at_edges, redeclared
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import DERIVED, Array, Arrays, FallbackError, Raises
@@ -153,7 +153,7 @@ def spatial_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
 def soft_cross_entropy(x: Any, t: Any, label_smoothing: float, reduction: str) -> Any:
     import tensorflow as tf
 
-    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1] if label_smoothing else t
     loss = tf.nn.softmax_cross_entropy_with_logits(labels=s, logits=x)
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
@@ -291,7 +291,7 @@ def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: 
     c = tf.math.unsorted_segment_sum(points, ids, k) / members[:, None]
     square = tf.reduce_sum(tf.square(points - tf.gather(c, ids)), axis=-1)
     # tf.norm has a NaN gradient at 0, where this loss has gradient 0
-    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
+    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
     h = tf.nn.relu(r - tf.constant(delta, x.dtype))
     per_class = tf.math.unsorted_segment_sum(tf.square(h), ids, k) / members
     loss = tf.math.unsorted_segment_sum(per_class, present // span, b)
@@ -306,14 +306,15 @@ def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduct
     def one_more(done: Any, k: Any) -> Any:
         """Of all items at once: the losses, the centroids and the classes so far, and those of class k."""
         loss, centroids, classes = done
-        own = tf.cast(tf.equal(t, k), x.dtype)
+        of_k = tf.equal(t, k)
+        own = tf.cast(of_k, x.dtype)
         size = tf.maximum(tf.reduce_sum(own, axis=1), 1)
-        c = tf.reduce_sum(own[..., None] * x, axis=1, keepdims=True) / size[:, None, None]
-        square = tf.reduce_sum(tf.square(x - c), axis=-1)
-        r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
-        h = own * tf.nn.relu(r - tf.constant(delta, x.dtype))
+        c = tf.reduce_sum(tf.where(of_k[..., None], x, 0), axis=1, keepdims=True) / size[:, None, None]
+        square = tf.reduce_sum(tf.square(tf.where(of_k[..., None], x - c, 0)), axis=-1)
+        r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
+        h = tf.where(of_k, tf.nn.relu(r - tf.constant(delta, x.dtype)), 0)
         of_class = tf.reduce_sum(tf.square(h), axis=1) / size
-        return loss + of_class, centroids + own[..., None] * c, classes + tf.reduce_max(own, axis=1)
+        return loss + of_class, centroids + tf.where(of_k[..., None], c, 0), classes + tf.reduce_max(own, axis=1)
 
     nothing = tf.zeros(x.shape[0], x.dtype)
     labels = tf.unique(tf.reshape(t, [-1]))[0]
@@ -337,7 +338,7 @@ def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, redu
     points = tf.gather(x, order, batch_dims=1)
     c = class_mean(points)
     square = tf.reduce_sum(tf.square(points - c), axis=-1)
-    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
+    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
     h = tf.nn.relu(r - tf.constant(delta, x.dtype))
     one_each = tf.cast(tf.equal(first, tf.range(t.shape[1])), x.dtype)
     loss = tf.reduce_sum(one_each * class_mean(tf.square(h)[..., None])[..., 0], axis=1)
@@ -353,7 +354,7 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, red
     sizes = tf.reduce_sum(one_hot, axis=1)
     c = one_hot @ (tf.matmul(one_hot, x, transpose_a=True) / tf.maximum(sizes, 1)[..., None])
     square = tf.reduce_sum(tf.square(x - c), axis=-1)
-    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), 0)
+    r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
     h = tf.nn.relu(r - tf.constant(delta, x.dtype))
     of_class = tf.matmul(one_hot, tf.square(h)[..., None], transpose_a=True)[..., 0] / tf.maximum(sizes, 1)
     loss = tf.reduce_sum(of_class, axis=1)
@@ -516,7 +517,124 @@ NLL_EDGES = EDGES | {
     },
 }  # fmt: skip
 
-IMPLEMENTATIONS = (
+# What is due at the edges that frameworks decide about: see gradparity list ops.
+AT_EDGES: AtEdges = {
+    "no_classes": (
+        (
+            "empty",
+            (
+                "softmax/*",
+                "log_softmax/*",
+                "logsumexp/*",
+                "soft_cross_entropy/*",
+                "categorical_cross_entropy/*",
+                "multilabel_margin/*",
+            ),
+        ),
+    ),
+    "number": (
+        ({"eager/*": Raises("AbortedError"), "*": Raises("ValueError")}, ("softmax/*",)),
+        (
+            {"eager/*": Raises("InvalidArgumentError"), "*": Raises("ValueError")},
+            ("log_softmax/*", "logsumexp/*", "euclidean_norm/*"),
+        ),
+    ),
+    "nan_probability": (("nan", ("binary_cross_entropy/*",)),),
+    "not_finite": (
+        ({"xla/*": "nan", "*": Raises("InvalidArgumentError")}, ("pca/*.pca",)),
+        ("nan", ("pca/*.pca_svd",)),
+    ),
+    "bad_label": (({"xla/*": "nan", "*": Raises("InvalidArgumentError")}, ("softmax_regression/*",)),),
+    "negative_label": (("a class", ("ragged_centroid/*",)),),
+    "label_dtype": (
+        (
+            {
+                "*/label-int32": "accepted",
+                "eager/*/label-int16": Raises("NotFoundError"),
+                "eager/*/label-int8": Raises("NotFoundError"),
+                "eager/*/label-uint16": Raises("NotFoundError"),
+                "eager/*/label-uint32": Raises("NotFoundError"),
+                "eager/*/label-uint64": Raises("NotFoundError"),
+                "eager/*/label-uint8": Raises("InvalidArgumentError"),
+                "function/*/label-int16": Raises("InvalidArgumentError"),
+                "xla/*/label-int16": Raises("InvalidArgumentError"),
+                "*": Raises("TypeError"),
+            },
+            ("ragged_centroid/*.ragged_centroid",),
+        ),
+        ("accepted", ("ragged_centroid/*.ragged_centroid_loop", "ragged_centroid/*.ragged_centroid_one_hot")),
+        (
+            {"xla/*/label-uint16": Raises("InvalidArgumentError"), "*": "accepted"},
+            ("ragged_centroid/*.ragged_centroid_sorted",),
+        ),
+        (
+            {
+                "*/label-int32": "accepted",
+                "eager/*/label-int16": Raises("InvalidArgumentError"),
+                "eager/*/label-int8": Raises("InvalidArgumentError"),
+                "eager/*/label-uint16": Raises("InvalidArgumentError"),
+                "eager/*/label-uint32": Raises("InvalidArgumentError"),
+                "eager/*/label-uint64": Raises("InvalidArgumentError"),
+                "eager/*/label-uint8": Raises("InvalidArgumentError"),
+                "*": Raises("TypeError"),
+            },
+            ("softmax_regression/*",),
+        ),
+    ),
+    "label_shape": (
+        (
+            {"eager/*": Raises("InvalidArgumentError"), "*": Raises("ValueError")},
+            (
+                "ragged_centroid/*.ragged_centroid",
+                "ragged_centroid/*.ragged_centroid_loop",
+                "ragged_centroid/*.ragged_centroid_one_hot",
+            ),
+        ),
+        (Raises("ValueError"), ("ragged_centroid/*.ragged_centroid_sorted", "softmax_regression/*")),
+    ),
+    "integer_input": (
+        (
+            {"eager/*": Raises("InvalidArgumentError"), "*": Raises("TypeError")},
+            (
+                "softmax/*",
+                "log_softmax/*",
+                "logsumexp/*",
+                "cross_entropy/*",
+                "spatial_cross_entropy/*",
+                "soft_cross_entropy/*",
+                "weighted_cross_entropy/*",
+                "sigmoid/*",
+                "log_sigmoid/*",
+                "binary_cross_entropy_with_logits/*",
+                "focal_loss/*",
+                "one_vs_rest/*",
+            ),
+        ),
+    ),
+    "mixed": (
+        ("float32", ("soft_cross_entropy/*", "hinge_embedding/*")),
+        (
+            {"eager/*": Raises("InvalidArgumentError"), "*": Raises("TypeError")},
+            (
+                "weighted_cross_entropy/*",
+                "hinge/*",
+                "squared_hinge/*",
+                "binary_cross_entropy_with_logits/*",
+                "binary_cross_entropy/*",
+                "layered_cross_entropy/*",
+                "categorical_cross_entropy/*",
+                "softmax_regression/*",
+                "margin_ranking/*",
+                "multiclass_hinge/*",
+                "pairwise_distance/*",
+                "focal_loss/*",
+                "logistic_regression/*",
+            ),
+        ),
+    ),
+}
+
+IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "softmax", "tf.nn.softmax", renames={"x": "logits"},
         precision={
@@ -721,6 +839,7 @@ IMPLEMENTATIONS = (
         precision={"float16/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE},
     ),
 )  # fmt: skip
+IMPLEMENTATIONS = at_edges(IMPLEMENTATIONS, AT_EDGES)
 
 AS_LONG = "compiled by XLA, tf.unique is as long as what it is given: of 8,000 labels the gradient takes gigabytes"
 # tf2xla tells XLA to stop where what is not diagonal is at most 1e-6 of the norm, which in float32 is no loss:

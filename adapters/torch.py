@@ -13,7 +13,17 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from gradparity.adapter import COMPILED, THREADS, Adapter, Fn, Implementation, axis_of_rows, redeclared
+from gradparity.adapter import (
+    COMPILED,
+    THREADS,
+    Adapter,
+    AtEdges,
+    Fn,
+    Implementation,
+    at_edges,
+    axis_of_rows,
+    redeclared,
+)
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
 from gradparity.op import Array, Arrays, FallbackError, Raises, UnsupportedError
@@ -526,7 +536,129 @@ MARGIN_EDGES = {
     "label_shape": {"compile*": UNTRACED, "*": REFUSED},
 }  # fmt: skip
 
-FUNCTIONS = (
+# What is due at the edges that frameworks decide about: see gradparity list ops.
+AT_EDGES: AtEdges = {
+    "no_classes": (
+        (
+            "empty",
+            (
+                "softmax/*",
+                "log_softmax/*",
+                "logsumexp/*",
+                "soft_cross_entropy/*",
+                "categorical_cross_entropy/*",
+                "multilabel_margin/*.multilabel_margin",
+            ),
+        ),
+        (
+            {"compile-aot/*": Raises("TorchRuntimeError"), "*": Raises("RuntimeError")},
+            ("multilabel_margin/torch.nn.functional.multilabel_margin_loss",),
+        ),
+    ),
+    "number": (("row", ("softmax/*", "log_softmax/*", "logsumexp/*", "euclidean_norm/*")),),
+    "nan_probability": ((Raises("RuntimeError"), ("binary_cross_entropy/*",)),),
+    "not_finite": ((Raises("_LinAlgError"), ("pca/*",)),),
+    "bad_label": (({"*/label-minus-100": "left out", "*": Raises("IndexError")}, ("softmax_regression/*",)),),
+    "negative_label": (("a class", ("ragged_centroid/*",)),),
+    "label_dtype": (
+        (
+            {
+                "*/label-uint16": Raises("RuntimeError"),
+                "*/label-uint32": Raises("RuntimeError"),
+                "*/label-uint64": Raises("RuntimeError"),
+                "*": "accepted",
+            },
+            ("ragged_centroid/*.ragged_centroid",),
+        ),
+        ("accepted", ("ragged_centroid/*.ragged_centroid_loop", "ragged_centroid/*.ragged_centroid_one_hot")),
+        (
+            {
+                "*/label-uint16": Raises("NotImplementedError"),
+                "*/label-uint32": Raises("NotImplementedError"),
+                "*/label-uint64": Raises("NotImplementedError"),
+                "*": "accepted",
+            },
+            ("ragged_centroid/*.ragged_centroid_sorted",),
+        ),
+        (
+            {
+                "compile-aot/*/label-int16": Raises("TorchRuntimeError"),
+                "compile-aot/*/label-int8": Raises("TorchRuntimeError"),
+                "compile-aot/*/label-uint16": Raises("TorchRuntimeError"),
+                "compile-aot/*/label-uint32": Raises("TorchRuntimeError"),
+                "compile-aot/*/label-uint64": Raises("TorchRuntimeError"),
+                "compile-aot/*/label-uint8": Raises("TorchRuntimeError"),
+                "eager/*/label-uint8": "accepted",
+                "*": Raises("RuntimeError"),
+            },
+            ("softmax_regression/*",),
+        ),
+    ),
+    "label_shape": (
+        (
+            {"compile-aot/*": Raises("TorchRuntimeError"), "*": Raises("RuntimeError")},
+            ("ragged_centroid/*.ragged_centroid", "ragged_centroid/*.ragged_centroid_one_hot"),
+        ),
+        (Raises("IndexError"), ("ragged_centroid/*.ragged_centroid_loop",)),
+        (Raises("ValueError"), ("ragged_centroid/*.ragged_centroid_sorted",)),
+        (
+            {
+                "eager/*/labels-2d": Raises("RuntimeError"),
+                "eager/*/labels-too-few": Raises("ValueError"),
+                "*": Raises("TorchRuntimeError"),
+            },
+            ("softmax_regression/*",),
+        ),
+    ),
+    "integer_input": (
+        (
+            Raises("NotImplementedError"),
+            (
+                "softmax/*",
+                "log_softmax/*",
+                "cross_entropy/*",
+                "spatial_cross_entropy/*",
+                "soft_cross_entropy/*",
+                "weighted_cross_entropy/*",
+                "log_sigmoid/*",
+                "one_vs_rest/*",
+            ),
+        ),
+        ("float32", ("logsumexp/*", "sigmoid/*")),
+        (
+            {"vmap-grad/*": Raises("RuntimeError"), "*": Raises("NotImplementedError")},
+            ("binary_cross_entropy_with_logits/*", "focal_loss/*"),
+        ),
+    ),
+    "mixed": (
+        (
+            "float64",
+            (
+                "soft_cross_entropy/*",
+                "hinge/*",
+                "squared_hinge/*",
+                "binary_cross_entropy_with_logits/*",
+                "layered_cross_entropy/*",
+                "categorical_cross_entropy/*",
+                "multiclass_hinge/*.multiclass_hinge",
+                "margin_ranking/*",
+                "pairwise_distance/*",
+                "focal_loss/*",
+            ),
+        ),
+        (
+            Raises("RuntimeError"),
+            ("weighted_cross_entropy/*", "binary_cross_entropy/*", "softmax_regression/*", "logistic_regression/*"),
+        ),
+        (
+            {"compile-aot/*": "float64", "*": Raises("RuntimeError")},
+            ("multiclass_hinge/torch.nn.functional.multi_margin_loss",),
+        ),
+        ("float32", ("hinge_embedding/*",)),
+    ),
+}
+
+FUNCTIONS: tuple[Implementation, ...] = (
     Implementation(
         "softmax", "torch.nn.functional.softmax", renames={"x": "input", "axis": "dim"},
         precision={"*float16/value/axis-*": Precision("B", sharp=True, finding=OTHER_AXES), "*float16/*": FUSED},
@@ -722,6 +854,7 @@ FUNCTIONS = (
         precision={"*float16/*": STEPWISE},
     ),
 )  # fmt: skip
+FUNCTIONS = at_edges(FUNCTIONS, AT_EDGES)
 
 # What torch.nn has as a class too: operation, class, and which arguments it is made with.
 CLASSES = (

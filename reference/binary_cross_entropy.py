@@ -15,7 +15,7 @@ from gradparity.reference.invariants import nonnegative, pair_with
 from gradparity.reference.negative_log_likelihood import CONVENTIONS as OF_PROBABILITIES
 from gradparity.reference.negative_log_likelihood import OP as NEGATIVE_LOG_LIKELIHOOD
 from gradparity.reference.negative_log_likelihood import clipped, powers, steps, where_inside
-from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.reduction import reduced, rows_of, spread_back
 
 EPSILON = 9.999999960041972e-13  # 1e-12 as float32 holds it: in torch it is a float for every dtype, float64 too
 CONVENTIONS = {
@@ -58,7 +58,7 @@ def binary_cross_entropy_vjp(
     at_clip: float = 1.0, least_log: float = -np.inf, least_variance: float = 0.0,
 ) -> Arrays:  # fmt: skip
     """(1 - t) / (1 - p) - t / p, term by term, whose difference cancels where p is near t."""
-    g, p = spread_back(g, reduction, len(x)), clipped(x, floor, ceiling)
+    g, p = spread_back(g, reduction, rows_of(x)), clipped(x, floor, ceiling)
     return {"x": where_inside(x, floor, ceiling, at_clip, g * (1 - t) / (1 - p) - g * t / p)}
 
 
@@ -68,7 +68,7 @@ def fused_vjp(
 ) -> Arrays:  # fmt: skip
     """(p - t) / (p (1 - p)): nothing cancels but in p - t. Its derivative as one fraction, (p^2 - 2 p t + t) /
     (p (1 - p))^2, in whose numerator more does."""
-    g, p = spread_back(g, reduction, len(x)), clipped(x, floor, ceiling)
+    g, p = spread_back(g, reduction, rows_of(x)), clipped(x, floor, ceiling)
 
     def gradient(p: Array) -> Array:
         return g * (p - t) / np.maximum((1 - p) * p, least_variance)

@@ -14,7 +14,7 @@ from gradparity.reference.cross_entropy import rows_apart
 from gradparity.reference.invariants import nonnegative, pair, turned
 from gradparity.reference.log_sigmoid import OP as LOG_SIGMOID
 from gradparity.reference.log_sigmoid import log_sigmoid, log_sigmoid_by_output, vjp_from_output
-from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.reduction import reduced, rows_of, spread_back
 from gradparity.reference.sigmoid import sigmoid
 
 Fn = Callable[..., Any]
@@ -57,7 +57,7 @@ def binary_cross_entropy_with_logits_vjp(
     """For x sigmoid(x) - t, where x >= 0 written (1 - t) - sigmoid(-x); for t -x."""
     if pos_weight is not None:
         return one_minus_target_vjp(g, y, x, t, pos_weight, reduction)
-    g, s = spread_back(g, reduction, len(x)), sigmoid(np.minimum(x, -x))
+    g, s = spread_back(g, reduction, rows_of(x)), sigmoid(np.minimum(x, -x))
     return {"x": g * np.where(x >= 0, (1 - t) - s, s - t), "t": g * -x}
 
 
@@ -66,7 +66,7 @@ def one_minus_target_vjp(
 ) -> Arrays:
     """(1 - t) - (1 + (P - 1) t) sigmoid(-x) for x, -x - (P - 1) log sigmoid(x) for t: the first cancels where t = 0 and
     x << 0."""
-    g, p = spread_back(g, reduction, len(x)), 1 if pos_weight is None else pos_weight
+    g, p = spread_back(g, reduction, rows_of(x)), 1 if pos_weight is None else pos_weight
     dx = g * (1 - t) - g * (1 + (p - 1) * t) * sigmoid(-x)
     return {"x": dx, "t": g * -x - g * (p - 1) * log_sigmoid(x)}
 
@@ -76,7 +76,7 @@ def sigmoid_minus_target(
 ) -> Arrays:
     """(P t + 1 - t) sigmoid(x) - P t for x, log sigmoid(-x) - P log sigmoid(x) for t: the first cancels where t = 1 and
     x >> 0."""
-    g = spread_back(g, reduction, len(x))
+    g = spread_back(g, reduction, rows_of(x))
     if pos_weight is None:
         return {"x": g * (sigmoid(x) - t), "t": g * -x}
     p = pos_weight * t
@@ -90,7 +90,7 @@ def sigmoid_and_target(
     """g sigmoid(x) - g t, as differentiating max(x, 0) - x t + log1p(exp(-|x|)) term by term gives it."""
     if pos_weight is not None:
         return one_minus_target_vjp(g, y, x, t, pos_weight, reduction)
-    g = spread_back(g, reduction, len(x))
+    g = spread_back(g, reduction, rows_of(x))
     return {"x": g * sigmoid(x) - g * t, "t": g * -x}
 
 
@@ -98,7 +98,7 @@ def vjp_of_two_terms(
     g: Array, y: Array, x: Array, t: Array, pos_weight: float | None = None, reduction: str = "none"
 ) -> Arrays:
     """The gradients of two log_sigmoids from their outputs; for t log sigmoid(-x) - P log sigmoid(x)."""
-    g = spread_back(g, reduction, len(x))
+    g = spread_back(g, reduction, rows_of(x))
     up, down = log_sigmoid_by_output(x), log_sigmoid_by_output(-x)
     dx = vjp_from_output(g * (1 - t), down, -x)["x"] - vjp_from_output(g * weighted(t, pos_weight), up, x)["x"]
     return {"x": dx, "t": g * down - g * (up if pos_weight is None else pos_weight * up)}
@@ -119,13 +119,28 @@ def log_of_a_sum_vjp(
 ) -> Arrays:
     """Term by term, that of m too, which is 0 but for rounding: (1 - t) - (1 + (P - 1) t) exp(-x - m) / sum for x; for
     t -x + (P - 1) (m + log sum)."""
-    g, m = spread_back(g, reduction, len(x)), np.maximum(-x, 0)
+    g, m = spread_back(g, reduction, rows_of(x)), np.maximum(-x, 0)
     a, b = np.exp(-m), np.exp(-x - m)
     w = g if pos_weight is None else g * (1 + (pos_weight - 1) * t)
     s = w / (a + b)
     dx = g * (1 - t) - s * b - np.where(x > 0, 0, w - s * a - s * b)
     dt = g * -x if pos_weight is None else g * -x + g * (m + np.log(a + b)) * (pos_weight - 1)
     return {"x": dx, "t": dt}
+
+
+def of_the_margin(x: Array, t: Array, pos_weight: float | None = None, reduction: str = "none") -> Array:
+    """max(-z, 0) + log1p(exp(-|z|)), z = x where t = 1 and -x where t = 0: of hard targets alone, and of any logit."""
+    z = np.where(t > 0, x, -x)
+    return reduced(np.maximum(-z, 0) + np.log1p(np.exp(np.minimum(z, -z))), reduction)
+
+
+def of_the_margin_vjp(
+    g: Array, y: Array, x: Array, t: Array, pos_weight: float | None = None, reduction: str = "none"
+) -> Arrays:  # fmt: skip
+    """That of log_sigmoid from its output, for the logits alone."""
+    z = np.where(t > 0, x, -x)
+    dz = vjp_from_output(-spread_back(g, reduction, rows_of(x)), log_sigmoid(z), z)["x"]
+    return {"x": np.where(t > 0, dz, -dz)}
 
 
 ROADS = {

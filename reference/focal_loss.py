@@ -24,7 +24,7 @@ from gradparity.reference.binary_cross_entropy_with_logits import (
 from gradparity.reference.cross_entropy import reduction_of_rows, rows_apart
 from gradparity.reference.invariants import nonnegative
 from gradparity.reference.log_sigmoid import log_sigmoid, vjp_from_output
-from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.reduction import reduced, rows_of, spread_back
 from gradparity.reference.sigmoid import sigmoid, sigmoid_vjp
 
 
@@ -43,7 +43,7 @@ def focal_loss_vjp(
     g: Array, y: Array, x: Array, t: Array, alpha: Any = None, gamma: int = 2, reduction: str = "none"
 ) -> Arrays:
     """a (1 - p)^gamma (gamma p log p - (1 - p)), negated where t = 0: nothing cancels."""
-    c, z = balanced(spread_back(g, reduction, len(x)), t, alpha), towards(x, t)
+    c, z = balanced(spread_back(g, reduction, rows_of(x)), t, alpha), towards(x, t)
     q = sigmoid(-z)
     return {"x": towards(modulated(c, q, gamma) * (gamma * (sigmoid(z) * log_sigmoid(z)) - q), t)}
 
@@ -85,7 +85,7 @@ def vjp_by(loss: Fn, loss_vjp: Fn) -> Fn:
     def vjp(
         g: Array, y: Array, x: Array, t: Array, alpha: Any = None, gamma: int = 2, reduction: str = "none"
     ) -> Arrays:  # fmt: skip
-        c, bce, p = balanced(spread_back(g, reduction, len(x)), t, alpha), loss(x, t), sigmoid(x)
+        c, bce, p = balanced(spread_back(g, reduction, rows_of(x)), t, alpha), loss(x, t), sigmoid(x)
         q = complement(p, t)
         dx = loss_vjp(modulated(c, q, gamma), bce, x, t)["x"]
         if gamma == 0:
@@ -106,7 +106,7 @@ def vjp_in_log_space(
     g: Array, y: Array, x: Array, t: Array, alpha: Any = None, gamma: int = 2, reduction: str = "none"
 ) -> Arrays:
     """That of the factor is gamma times it times that of log_sigmoid, from its output."""
-    c, bce = balanced(spread_back(g, reduction, len(x)), t, alpha), two_terms(x, t)
+    c, bce = balanced(spread_back(g, reduction, rows_of(x)), t, alpha), two_terms(x, t)
     away = -towards(x, t)
     log_q = log_sigmoid(away)
     factor = np.exp(gamma * log_q)

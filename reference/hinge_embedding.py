@@ -12,7 +12,7 @@ from gradparity.reference.cross_entropy import reduction_of_rows, rows_apart
 from gradparity.reference.hinge import KINK, NAN_MARGIN, around_one, plane, random, slope
 from gradparity.reference.hinge import OP as HINGE
 from gradparity.reference.hinge import margin_case as case
-from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.reduction import reduced, rows_of, spread_back
 
 
 def hinge_embedding(
@@ -33,7 +33,7 @@ def hinge_embedding_vjp(
     nan_margin: float = 0.0,
 ) -> Arrays:  # fmt: skip
     """1 where t = 1; -1 where t = -1 and x is below the margin."""
-    c = spread_back(g, reduction, len(t))
+    c = spread_back(g, reduction, rows_of(t))
     return {"x": c * np.where(t > 0, 1.0, -slope(margin - x, kink, nan_margin))}
 
 

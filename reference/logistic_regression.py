@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from gradparity.cases import Draw, coarse, in_layouts
-from gradparity.op import SMOOTH, Array, Arrays, Case, Invariant, Op
+from gradparity.op import SMOOTH, Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.binary_cross_entropy_with_logits import OP as BINARY_CROSS_ENTROPY
 from gradparity.reference.binary_cross_entropy_with_logits import (
     Fn,
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_vjp,
     hard,
+    of_the_margin,
     roads_of,
 )
 from gradparity.reference.digits import digits_images, digits_labels
@@ -160,7 +161,10 @@ OP = Op(
     "logistic_regression", by(binary_cross_entropy_with_logits),
     vjp_by(binary_cross_entropy_with_logits, binary_cross_entropy_with_logits_vjp), CASES, wrt=("x", "w"),
     conventions={"penalty": PENALTY},
-    roads=roads_of(by, vjp_by, "sigmoid-minus-target", "sigmoid-and-target", "two-terms"),
+    roads={
+        **roads_of(by, vjp_by, "sigmoid-minus-target", "sigmoid-and-target", "two-terms"),
+        "of-the-margin": Road(by(of_the_margin)),
+    },
     batch_axis=lambda params: None, invariants=INVARIANTS,
     smooth=(*SMOOTH, "reg-0.1-scale-1"),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from gradparity.reference.hinge import KINK, NAN_MARGIN, around_one, slope
 from gradparity.reference.hinge import OP as HINGE
 from gradparity.reference.hinge import margin_case as case
 from gradparity.reference.invariants import nonnegative
-from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.reduction import reduced, rows_of, spread_back
 
 
 def margin_ranking(
@@ -34,7 +34,7 @@ def margin_ranking_vjp(
     kink: float = 0.0, nan_margin: float = 0.0,
 ) -> Arrays:  # fmt: skip
     """-t for x and t for the other where they are not apart by the margin."""
-    c = spread_back(g, reduction, len(t))
+    c = spread_back(g, reduction, rows_of(t))
     dx = np.where(t > 0, -c, c) * slope(margin - lead(x, other, t), kink, nan_margin)
     return {"x": dx, "other": -dx}
 

@@ -13,7 +13,10 @@ from gradparity.reference.binary_cross_entropy_with_logits import (
     Fn,
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_vjp,
+    of_the_margin,
+    of_the_margin_vjp,
     roads_of,
+    sigmoid_and_target,
 )
 from gradparity.reference.cross_entropy import labelled, one_hot, permutation, reduction_of_rows, rows_apart
 from gradparity.reference.invariants import nonnegative
@@ -125,6 +128,8 @@ OP = Op(
     roads={
         **roads_of(by, vjp_by, "sigmoid-and-target", "two-terms"),
         "log-sigmoids": Road(vjp=vjp_by(binary_cross_entropy_with_logits, of_log_sigmoids)),
+        "of-the-margin": Road(by(of_the_margin), vjp_by(of_the_margin, of_the_margin_vjp)),
+        "margin-and-target": Road(by(of_the_margin), vjp_by(of_the_margin, sigmoid_and_target)),
     },
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
 )  # fmt: skip

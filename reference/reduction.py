@@ -19,6 +19,11 @@ def reduced(loss: Array, reduction: str) -> Array:
     return np.sum(loss, axis=0) if reduction == "sum" else mean(loss)
 
 
+def rows_of(x: Array) -> int:
+    """How many rows it has; a number is one."""
+    return x.shape[0] if x.shape else 1
+
+
 def spread_back(g: Array, reduction: str, count: int) -> Array:
     """The cotangent of each row: g, or the scalar g for every one, divided by their number for the mean."""
     if reduction == "none":

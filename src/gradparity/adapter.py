@@ -158,6 +158,28 @@ def redeclared(
     return tuple(map(changed, own))
 
 
+# edge -> (what is due there, "op/api" globs) of which the first that matches holds
+AtEdges = Mapping[str, tuple[tuple[Any, tuple[str, ...]], ...]]
+
+
+def at_edges(implementations: Iterable[Implementation], due: AtEdges) -> tuple[Implementation, ...]:
+    """With what they declare at these edges too."""
+    own = tuple(implementations)
+    tables: dict[str, dict[str, Any]] = {edge: {} for edge in due}
+    for edge, pairs in due.items():
+        for value, globs in pairs:
+            tables[edge] |= {glob: value for glob in globs if glob not in tables[edge]}
+    for edge, table in tables.items():
+        if unused := [glob for glob in table if not any(fnmatchcase(f"{i.op}/{i.api}", glob) for i in own)]:
+            raise GradparityError(f"nothing is called {unused[0]!r}, of which {edge} is declared: op/api")
+
+    def settled(i: Implementation) -> Implementation:
+        found = {edge: first_match(table, f"{i.op}/{i.api}", None) for edge, table in tables.items()}
+        return replace(i, edges={**i.edges, **{edge: value for edge, value in found.items() if value is not None}})
+
+    return tuple(map(settled, own))
+
+
 @dataclass(frozen=True, eq=False)
 class Adapter:
     """A framework in one mode on one device.

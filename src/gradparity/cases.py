@@ -148,7 +148,8 @@ def groups(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: st
     piles: dict[Any, list[tuple[Case, Draw, Arrays]]] = {}
     for case in cases:
         draw = Draw(f"{op.name}/{case.name}", dtype, seed)
-        arrays, axis = case.arrays(draw), op.batch_axis(case.params)
+        arrays = case.arrays(draw)
+        axis = op.rows_axis(case.params, arrays)
         for cotangent in case.cotangents if direction == "vjp" else case.cotangents[:1]:
             key = (pile_key(arrays, axis), repr(sorted(case.params.items())), case.layout, cotangent)
             piles.setdefault((case.name, cotangent) if axis is None or case.alone else key, []).append(
@@ -160,12 +161,14 @@ def groups(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: st
 def pile_key(arrays: Arrays, axis: int | None) -> tuple[Any, ...]:
     """The shapes without the batch axis. What is empty along it stands apart: among others it would test nothing."""
     at = axis or 0
-    return tuple((k, v.shape[:at] + v.shape[at + 1 :], not v.shape[at], str(v.dtype)) for k, v in arrays.items())
+    return tuple(
+        (k, v.shape[:at] + v.shape[at + 1 :], v.shape[at : at + 1] == (0,), str(v.dtype)) for k, v in arrays.items()
+    )
 
 
 def stacked(op: Op, dtype: str, cotangent: str, pile: list[tuple[Case, Draw, Arrays]]) -> Group:
     first, draw, arrays = pile[0]
-    axis = op.batch_axis(first.params)
+    axis = op.rows_axis(first.params, arrays)
     params = {k: float(draw.quantised(v)) if isinstance(v, float) else v for k, v in first.params.items()}
     slices: tuple[Any, ...] = (slice(None),)
     if axis is not None:

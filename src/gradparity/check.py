@@ -150,7 +150,8 @@ def calling() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One call of check. raises: the exception that is due in its cases, "" where a result is."""
+    """One call of check. raises: the exception that is due in its cases, "" where a result is. given: the dtype that
+    the result is declared to have where the arguments are of several; "" where it is the one under test."""
 
     op: Op
     implementation: Implementation
@@ -161,6 +162,7 @@ class Run:
     row: Result
     explained: bool = True
     raises: str = ""
+    given: str = ""
 
     @property
     def checks(self) -> list[str]:
@@ -169,11 +171,12 @@ class Run:
     @property
     def kind(self) -> np.dtype[Any]:
         """The dtype of what is judged."""
-        return FORMATS[self.dtype].dtype
+        return FORMATS[self.given or self.dtype].dtype
 
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
         if self.direction in DERIVED:
             cases = tuple(case for case in cases if case.name in self.op.smooth_cases)
+        cases = tuple(case for case in cases if case.only in ("", self.direction))
         rows = [result for case in cases for result in self.unsupported(case)]
         absent = {result.case for result in rows}
         for settled, at in self.by_edge(case for case in cases if case.name not in absent):
@@ -202,8 +205,9 @@ class Run:
             return replace(self, raises=due.exception, row=replace(self.row, conventions=f"{edge}={due}"))
         implementation = self.implementation.settled(edge, due)
         return replace(
-            self, implementation=implementation, row=replace(self.row, conventions=stated(self.op, implementation))
-        )
+            self, implementation=implementation, row=replace(self.row, conventions=stated(self.op, implementation)),
+            given=due if edge and due in FORMATS else "",
+        )  # fmt: skip
 
     def unsupported(self, case: Case) -> Iterator[Result]:
         reason = self.why_unsupported(case)
@@ -590,14 +594,14 @@ def first_row(group: Group) -> Group:
 def value_of(
     op: Op, adapter: Adapter, implementation: Implementation, arrays: Arrays, params: Mapping[str, Any]
 ) -> tuple[Array, ...]:
-    return adapter.value(adapter.call(implementation, params, op.batch_axis(params)), arrays)
+    return adapter.value(adapter.call(implementation, params, op.rows_axis(params, arrays)), arrays)
 
 
 def vjp_of(
     op: Op, adapter: Adapter, implementation: Implementation, g: Array, arrays: Arrays, params: Mapping[str, Any]
 ) -> Arrays:
     """The framework's gradient, or the one that is written beside the implementation."""
-    call = adapter.call(implementation, params, op.batch_axis(params))
+    call = adapter.call(implementation, params, op.rows_axis(params, arrays))
     if implementation.vjp is None:
         return adapter.value_and_vjp(call, arrays, op.wrt, g)[1]
     rule = Rule(call, implementation.vjp, op.wrt)

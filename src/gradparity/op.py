@@ -113,6 +113,8 @@ class Case:
     edge: name in the operation's edges: what is due here is what an implementation declares for it
     dtypes: those in which there is this case
     alone: it is evaluated alone, since its size is what it is about
+    only: the one direction in which there is something to judge, "" where it is every one
+    aside: left out where a shape is dear to compile: what is due there is decided before code is made
     """
 
     name: str
@@ -123,6 +125,8 @@ class Case:
     edge: str = ""
     dtypes: tuple[str, ...] = tuple(FORMATS)
     alone: bool = False
+    only: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +197,10 @@ class Op:
         """Of this dtype, the edges last."""
         return tuple(case for case in (*self.cases, *self.edge_cases) if dtype in case.dtypes)
 
+    def rows_axis(self, params: Mapping[str, Any], arrays: Arrays) -> int | None:
+        """The batch axis of these arrays; None where one of them is a number, which has none."""
+        return self.batch_axis(params) if all(a.ndim for a in arrays.values()) else None
+
     @property
     def repeated(self) -> str:
         """The case that is computed again in other ways: the one whose results are counted, which is a large one."""
@@ -217,6 +225,8 @@ class Op:
     def row_checks(self, case: Case, direction: str, dtype: str) -> list[str]:
         """All checks of one case, each cotangent but the default one named: vjp.<argument>.<cotangent>; with
         <check>.misrounded; invariant.<name> for those that name the case; and same.<how>.<direction> in one case."""
+        if case.only and case.only != direction:
+            return []
         if direction == "same":
             pairs = [(how, d) for how in HOW for d in COMPARED] if case.name == self.repeated else []
             return [name for how, d in pairs for name in named(case, d, [join("same", how, d)])]

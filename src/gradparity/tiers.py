@@ -23,14 +23,15 @@ BEHIND: Mapping[str, str] = {
 def features(op: Op, case: Case) -> set[Hashable]:
     directions = (d for d in DIRECTIONS if d not in DERIVED)
     checks = {check for direction in directions for check in op.row_checks(case, direction, case.dtypes[-1])}
-    return parameters(op, case) | (checks if INSIDE not in case.params else set())
+    return parameters(op, case) | {case.edge} | (checks if INSIDE not in case.params else set())
 
 
 def parameters(op: Op, case: Case) -> set[Hashable]:
-    """Of a case behind a prelude that alone, so that the operation is also looked at without."""
+    """And edges, but those that are left aside. Of a case behind a prelude that alone, so that the operation is also
+    looked at without."""
     if INSIDE in case.params:
         return preludes(op, case) if case.params[INSIDE] == BEHIND.get(op.name) else set()
-    return {(name, repr(value)) for name, value in case.params.items()} | {case.edge}
+    return {(name, repr(value)) for name, value in case.params.items()} | ({case.edge} if not case.aside else set())
 
 
 def preludes(op: Op, case: Case) -> set[Hashable]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any, TypeVar
@@ -113,7 +113,7 @@ def stored_value(
     a = Arithmetic(dtype, implementation.precision_of(dtype, "value"), silent)
     forward = road_of(op, implementation).forward or op.forward
     with np.errstate(all="ignore"):
-        y = outputs(forward(**tracked(a, arguments), **conventions(op, implementation, dtype)))
+        y = outputs(forward(**tracked(a, arguments, op.wrt), **conventions(op, implementation, dtype)))
         return tuple(sound(a.store(part), op) for part in y)
 
 
@@ -124,7 +124,8 @@ def stored_vjp(
     a = Arithmetic(dtype, implementation.precision_of(dtype, "vjp"), silent)
     vjp = road_of(op, implementation).vjp or op.vjp
     with np.errstate(all="ignore"):
-        dx = vjp(a(g), Tracked(y.v, y.e, a), **tracked(a, arguments), **conventions(op, implementation, dtype))
+        given = tracked(a, arguments, op.wrt) | conventions(op, implementation, dtype)
+        dx = vjp(a(g), Tracked(y.v, y.e, a), **given)
         return {k: sound(a.store(dx[k]), op) for k in op.wrt}
 
 
@@ -276,9 +277,10 @@ def refuse_other_rounding(add: Callable[..., Array] = np.add) -> None:
         )
 
 
-def tracked(a: Arithmetic, values: Any) -> dict[str, Any]:
-    """Float arrays and parameters as inputs of the arithmetic; labels and words as they are."""
-    return {k: a(v) if is_float(v) else v for k, v in values.items()}
+def tracked(a: Arithmetic, values: Any, wrt: Sequence[str] = ()) -> dict[str, Any]:
+    """Float arrays and parameters as inputs of the arithmetic, and what has a gradient, integers too; labels and words
+    as they are."""
+    return {k: a(v) if is_float(v) or k in wrt else v for k, v in values.items()}
 
 
 def sound(y: Tracked, op: Op) -> Tracked:

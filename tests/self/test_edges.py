@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from gradparity import catalogue
-from gradparity.adapter import Adapter, Implementation
+from gradparity.adapter import Adapter, Implementation, at_edges
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.cases import Draw
 from gradparity.check import check
 from gradparity.op import COMPARED, FORMATS, Case, GradparityError, Op, Raises, Result, outputs
 from gradparity.reference import OPS
+from gradparity.reference.edges import BAD_LABEL
 
 CROSS_ENTROPY = OPS["cross_entropy"]
 ALL = frozenset(case.name for case in CROSS_ENTROPY.edge_cases if case.edge)
-EDGED = [op for op in OPS.values() if op.edges]
+EDGED = [op for op in OPS.values() if op.edges.get("bad_label") is BAD_LABEL]
 each_edged = pytest.mark.parametrize("op", EDGED, ids=[op.name for op in EDGED])
 
 
@@ -222,11 +223,121 @@ def test_a_case_is_offered_in_its_dtypes_only() -> None:
 
 def test_the_hand_written_forms_are_judged_at_their_edges() -> None:
     (loop,) = (i for i in ADAPTERS[0].implementations if i.api.endswith("cross_entropy_loop"))
+    of_labels = tuple(case for case in CROSS_ENTROPY.edge_cases if case.edge != "integer_input")
     for direction in COMPARED:
-        found = check(CROSS_ENTROPY, loop, ADAPTERS[0], "float32", direction, CROSS_ENTROPY.edge_cases)
+        found = check(CROSS_ENTROPY, loop, ADAPTERS[0], "float32", direction, of_labels)
         assert [row.message for row in found if row.status != "pass"] == []
         assert {row.exception for row in found} == {"", "IndexError", "ValueError"}
         wrong = replace(loop, edges={**loop.edges, "bad_label": Raises("IndexError")})
-        (bad,) = (row for row in check(CROSS_ENTROPY, wrong, ADAPTERS[0], "float32", direction,
-                                       CROSS_ENTROPY.edge_cases) if row.bad)  # fmt: skip
+        (bad,) = (row for row in check(CROSS_ENTROPY, wrong, ADAPTERS[0], "float32", direction, of_labels) if row.bad)
         assert (bad.case, bad.reason) == ("label-minus-1", "convention")
+
+
+# --- the edges that are not of labels
+
+
+def at_edge(op: str, fn: Callable[..., Any], edges: Any, name: str, vjp: Any = None) -> list[Result]:
+    """The rows of the one case of this name, of a function that declares this; of its value, and its gradient if there
+    is one."""
+    whole, mine = OPS[op], Implementation(op, "mine", fn, vjp=vjp, edges=edges)
+    at = tuple(case for case in whole.edge_cases if case.name == name)
+    directions = COMPARED if vjp else COMPARED[:1]
+    return [row for d in directions for row in check(whole, mine, ADAPTERS[0], "float32", d, at)]
+
+
+def softmax(x: Any, axis: int) -> Any:
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("declared", ["float32", "float64"])
+def test_a_result_of_integers_has_the_declared_dtype_and_no_other(declared: str, dtype: str) -> None:
+    (row,) = at_edge("softmax", lambda **given: softmax(**given).astype(dtype), {"integer_input": declared}, "integers")
+    assert (row.status, row.reason) == (("pass", "") if declared == dtype else ("fail", "dtype"))
+
+
+def test_integers_that_are_taken_where_they_are_said_to_be_refused_are_a_failure() -> None:
+    (row,) = at_edge("softmax", softmax, {"integer_input": Raises("TypeError")}, "integers")
+    assert (row.status, row.reason) == ("fail", "convention")
+    (row,) = at_edge("softmax", raising(TypeError), {"integer_input": "float64"}, "integers")
+    assert (row.status, row.reason, row.exception) == ("fail", "convention", "TypeError")
+
+
+def test_a_result_of_integers_is_that_of_the_same_numbers() -> None:
+    (row,) = at_edge("softmax", lambda x, axis: 0.0 * softmax(x, axis), {"integer_input": "float64"}, "integers")
+    assert (row.status, row.reason) == ("fail", "bound")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("declared", ["float32", "float64"])
+def test_a_result_of_mixed_types_has_the_declared_one_and_no_other(declared: str, dtype: str) -> None:
+    hinge = at_edge("hinge", lambda x, t: np.maximum(1 - t * x, 0).astype(dtype), {"mixed": declared}, "mixed")
+    assert [(row.status, row.reason) for row in hinge] == [("pass", "") if declared == dtype else ("fail", "dtype")]
+
+
+def test_what_has_no_gradient_is_judged_by_its_value_alone() -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+    rows = at_edge("softmax", softmax, {"integer_input": "float64"}, "integers", vjp=never)
+    assert [(row.check, row.status) for row in rows] == [("value", "pass")]
+    (case,) = (case for case in OPS["softmax"].edge_cases if case.name == "integers")
+    assert [OPS["softmax"].row_checks(case, d, "float32") for d in ("value", "vjp")] == [["value"], []]
+
+
+def test_a_number_gives_a_number() -> None:
+    def sigmoid(x: Any) -> Any:
+        return 1 / (1 + np.exp(-x))
+
+    good, bad = (at_edge("sigmoid", f, {}, "number")[0] for f in (sigmoid, lambda x: sigmoid(x).reshape(1)))
+    assert (good.status, bad.status, bad.reason) == ("pass", "fail", "shape")
+    assert "shape (1,), but it should be ()" in bad.message
+
+
+def test_softmax_of_a_number_is_that_of_a_row_of_it() -> None:
+    one = {"x": np.float64(3.0), "axis": -1}
+    for name, want in (("softmax", 1.0), ("log_softmax", 0.0), ("logsumexp", 3.0)):
+        assert OPS[name].forward(**one, number="row") == want
+        assert OPS[name].forward(**one, number="row").shape == ()
+        dx = OPS[name].vjp(np.float64(2.0), np.float64(want), **one, number="row")["x"]
+        assert (dx.shape, dx) == ((), 2.0 if name == "logsumexp" else 0.0)
+
+
+def test_rows_without_a_class_give_nothing_or_the_sum_of_nothing() -> None:
+    none, t = np.zeros((3, 0)), np.zeros((3, 0))
+    assert OPS["softmax"].forward(x=none, axis=-1, no_classes="empty").shape == (3, 0)
+    assert OPS["logsumexp"].forward(x=none, axis=-1, no_classes="empty").tolist() == [-np.inf] * 3
+    assert OPS["soft_cross_entropy"].forward(x=none, t=t, no_classes="empty").tolist() == [0.0] * 3
+    assert np.isnan(OPS["soft_cross_entropy"].forward(x=none, t=t, no_classes="nan")).all()
+
+
+@pytest.mark.parametrize("value", ["nan", "ignored", "left out", "wraps", "clamps"])
+def test_a_bad_label_in_a_mean_is_what_is_declared(value: str) -> None:
+    """Beside the losses of the rows one by one."""
+    op, g = OPS["softmax_regression"], np.float64(2.0)
+    case = next(case for case in op.edge_cases if case.name == "label-minus-1")
+    a = case.arrays(Draw("", "float64"))
+    good, w, rows = a["t"] >= 0, a["w"], len(a["t"])
+    meant = {**a, "t": np.where(good, a["t"], 2 if value == "wraps" else 0)}
+    losses = CROSS_ENTROPY.forward(x=a["x"] @ w, t=meant["t"])
+    want = {"nan": np.nan, "ignored": losses[good].sum() / rows, "left out": losses[good].mean()}.get(
+        value, losses.mean()
+    )
+    y = op.forward(**a, bad_label=value)
+    assert np.allclose(y, want, rtol=0, atol=1e-14, equal_nan=True)
+    d = op.vjp(g, y, **a, bad_label=value)
+    s = CROSS_ENTROPY.vjp(np.ones(rows), losses, x=a["x"] @ w, t=meant["t"])["x"]
+    s = g * s / (good.sum() if value == "left out" else rows)
+    if value not in ("wraps", "clamps"):
+        s = np.where(good[:, None], s, np.nan if value == "nan" else 0.0)
+    assert np.allclose(d["x"], s @ w.T, rtol=0, atol=1e-14, equal_nan=True)
+    assert np.allclose(d["w"], a["x"].T @ s, rtol=0, atol=1e-14, equal_nan=True)
+
+
+def test_what_is_declared_of_edges_is_of_implementations_that_there_are() -> None:
+    own = (Implementation("softmax", "mine", softmax), Implementation("hinge", "mine", softmax))
+    one, other = at_edges(own, {"number": (("row", ("soft*/mine",)), (Raises("TypeError"), ("*",)))})
+    assert (one.edges, other.edges) == ({"number": "row"}, {"number": Raises("TypeError")})
+    with pytest.raises(GradparityError, match=r"nothing is called 'softmax/yours', of which number is declared"):
+        at_edges(own, {"number": (("row", ("softmax/yours",)),)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -149,7 +150,8 @@ def test_the_command() -> None:
 
 def gradparity(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gradparity", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    wide = {**os.environ, "COLUMNS": "200"}  # a name is not broken into lines
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=wide)
 
 
 def test_what_is_not_offered_has_no_class_of_precision() -> None:

@@ -97,7 +97,8 @@ def test_the_choices_of_a_function_are_found(kink: float, nan_margin: float) -> 
     found = declaration(hinge_with(kink, nan_margin), ADAPTERS[0], ("float32",))
     assert found.fits
     choices = f'    conventions={{"kink": {kink}, "nan_margin": {nan_margin}}},'
-    assert list(found.lines) == ["Implementation(", '    "hinge", "mine",', choices, ")"]
+    edges = '    edges={"mixed": "float32"},'
+    assert list(found.lines) == ["Implementation(", '    "hinge", "mine",', choices, edges, ")"]
 
 
 def test_where_no_declaration_fits_every_one_has_the_case_that_decides_against_it() -> None:
