@@ -527,7 +527,8 @@ IMPLEMENTATIONS = (
         },
     ),
     Implementation(
-        "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient", conventions={"denominator": "weights", "ignored_row": NAN},
+        "weighted_cross_entropy", fn=weighted_cross_entropy, road="quotient",
+        conventions={"denominator": "weights", "ignored_row": NAN},
         precision={
             "*float16/value/*smoothed*": Precision("B"), "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B"),
         },

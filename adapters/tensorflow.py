@@ -522,7 +522,8 @@ IMPLEMENTATIONS = (
         },
     ),
     Implementation(
-        "weighted_cross_entropy", fn=weighted_cross_entropy, road="row-by-row", conventions={"denominator": "rows", "ignored_row": NAN},
+        "weighted_cross_entropy", fn=weighted_cross_entropy, road="row-by-row",
+        conventions={"denominator": "rows", "ignored_row": NAN},
         precision={
             "float16/value/*smoothed*": Precision("C", sharp=True, finding=F16_SUM),
             "float16/value/*": STEPWISE, "bfloat16/value/*": Precision("B", finding=BF16_LOSS),
