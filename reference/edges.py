@@ -81,12 +81,12 @@ def whole_rows(draw: Draw, x: Array) -> Array:
     return x
 
 
-def grown(size: Callable[[Format], float]) -> Change:
-    """The largest in size is so much."""
+def grown(share: float, whole: Callable[[Format], float]) -> Change:
+    """The largest in size is this share of the whole."""
 
     def change(draw: Draw, x: Array) -> Array:
         wide = x.astype(np.float64)
-        return draw.quantised(wide / np.abs(wide).max() * size(FORMATS[draw.dtype]))
+        return draw.quantised(wide / np.abs(wide).max() * share * whole(FORMATS[draw.dtype]))
 
     return of_x(change)
 
@@ -110,7 +110,7 @@ def no_features(draw: Draw, arrays: Arrays) -> Arrays:
 # truth 0
 EXTREMES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "largest": (
-        grown(lambda form: 0.3 * form.max),
+        grown(0.3, lambda form: form.max),
         (*LOGITS, "sigmoid", "log_sigmoid", "binary_cross_entropy_with_logits", *HINGES, *CLASS_HINGES, "focal_loss",
          "one_vs_rest", *SEGMENTS),
     ),
@@ -134,7 +134,7 @@ EXTREMES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
         of_x(lambda draw, x: subnormal(draw, x.shape)),
         ("layered_cross_entropy", *REGRESSIONS, *HINGES, *POINTS, *SEGMENTS),
     ),
-    "up-to-10000": (grown(lambda form: 1e4), ("multilabel_margin", *POINTS, "euclidean_norm", *SEGMENTS)),
+    "up-to-10000": (grown(1.0, lambda form: 1e4), ("multilabel_margin", *POINTS, "euclidean_norm", *SEGMENTS)),
     "one-row": (of_each(lambda array: array[:1]), (*HINGES, "pairwise_distance", *SEGMENTS)),
     "one-column": (of_x(lambda draw, x: x[:, :1]), (*SEGMENTS, "pca")),
     "no-features": (no_features, REGRESSIONS),
