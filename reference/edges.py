@@ -338,8 +338,10 @@ def with_labels_as(meant: Callable[[Array, Array], Array]) -> tuple[Fn, Fn]:
 def of_bad_labels(f: Fn, value: str, x: Array, w: Array, t: Array, **params: Any) -> Any:
     """A mean over rows of which some have a label that is none; of a loss without a penalty."""
     good, t = read(np.empty((len(x), w.shape[1])), t, value)
+    if good.all():
+        return f(x=x, w=w, t=t, **params)
     y = f(x=x[good], w=w, t=t[good], **params)
-    if good.all() or value == "left out":
+    if value == "left out":
         return y
     return y * int(good.sum()) / len(x) if value == "ignored" else y + np.nan
 
@@ -349,11 +351,13 @@ def vjp_of_bad_labels(
 ) -> Arrays:  # fmt: skip
     """In the rows of bad labels NaN or 0, and so in what is summed over the rows."""
     good, t = read(np.empty((len(x), w.shape[1])), t, value)
+    if good.all():
+        return df(g, y, x=x, w=w, t=t, **params)
     g = g if value == "left out" else g * int(good.sum()) / len(x)
     d = df(g, y, x=x[good], w=w, t=t[good], **params)
     none = 0.0 if value in ("ignored", "left out") else np.nan
     dx = d["x"][np.maximum(np.cumsum(good) - 1, 0)]
-    return {"x": np.where(good[:, None], dx, none), "w": d["w"] if good.all() else d["w"] + none}
+    return {"x": np.where(good[:, None], dx, none), "w": d["w"] + none}
 
 
 LABEL_IN_A_MEAN = Convention(
