@@ -781,8 +781,8 @@ FUNCTIONS: tuple[Implementation, ...] = (
         unsupported=OVERFLOWS,
     ),
     Implementation(
-        "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin, road="two-terms",
-        conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
+        "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
+        road="two-terms-fused-gradient", conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
         edges={
             "bad_label": REFUSED, "label_dtype": {"compile*/label-int8": "accepted", "*": REFUSED},
             "label_shape": {"*/value/labels-2d": "accepted", "*": REFUSED},

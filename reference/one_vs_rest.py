@@ -17,6 +17,7 @@ from gradparity.reference.binary_cross_entropy_with_logits import (
     of_the_margin_vjp,
     roads_of,
     sigmoid_and_target,
+    two_terms,
 )
 from gradparity.reference.cross_entropy import labelled, one_hot, permutation, reduction_of_rows, rows_apart
 from gradparity.reference.invariants import nonnegative
@@ -120,6 +121,7 @@ OP = Op(
     conventions={"divisor": DIVISOR},
     roads={
         **roads_of(by, vjp_by, "sigmoid-and-target", "two-terms"),
+        "two-terms-fused-gradient": Road(by(two_terms)),
         "of-the-margin": Road(by(of_the_margin), vjp_by(of_the_margin, of_the_margin_vjp)),
         "margin-and-target": Road(by(of_the_margin), vjp_by(of_the_margin, sigmoid_and_target)),
     },
