@@ -339,7 +339,6 @@ AT_EDGES_OF: Mapping[str, AtEdges] = {
         "nan_probability": (("passed on", ("binary_cross_entropy/*",)),),
         "integer_input": (
             (Raises("TypeError"), ("sigmoid/*",)),
-            ("float64", ("cross_entropy/*",)),
             ("float32", (*OVER_CLASSES, "log_sigmoid/*", *OF_LOGITS)),
         ),
     },

@@ -292,7 +292,8 @@ def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: 
     square = tf.reduce_sum(tf.square(points - tf.gather(c, ids)), axis=-1)
     # tf.norm has a NaN gradient at 0, where this loss has gradient 0
     r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
-    h = tf.nn.relu(r - tf.constant(delta, x.dtype))
+    over = r - tf.constant(delta, x.dtype)
+    h = tf.where(over <= 0, tf.zeros_like(over), over)
     per_class = tf.math.unsorted_segment_sum(tf.square(h), ids, k) / members
     loss = tf.math.unsorted_segment_sum(per_class, present // span, b)
     if over_classes == "mean":
@@ -312,7 +313,8 @@ def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduct
         c = tf.reduce_sum(tf.where(of_k[..., None], x, 0), axis=1, keepdims=True) / size[:, None, None]
         square = tf.reduce_sum(tf.square(tf.where(of_k[..., None], x - c, 0)), axis=-1)
         r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
-        h = tf.where(of_k, tf.nn.relu(r - tf.constant(delta, x.dtype)), 0)
+        over = r - tf.constant(delta, x.dtype)
+        h = tf.where(of_k & ~(over <= 0), over, 0)
         of_class = tf.reduce_sum(tf.square(h), axis=1) / size
         return loss + of_class, centroids + tf.where(of_k[..., None], c, 0), classes + tf.reduce_max(own, axis=1)
 
@@ -339,7 +341,8 @@ def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, redu
     c = class_mean(points)
     square = tf.reduce_sum(tf.square(points - c), axis=-1)
     r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
-    h = tf.nn.relu(r - tf.constant(delta, x.dtype))
+    over = r - tf.constant(delta, x.dtype)
+    h = tf.where(over <= 0, tf.zeros_like(over), over)
     one_each = tf.cast(tf.equal(first, tf.range(t.shape[1])), x.dtype)
     loss = tf.reduce_sum(one_each * class_mean(tf.square(h)[..., None])[..., 0], axis=1)
     loss = loss if over_classes == "sum" else loss / tf.reduce_sum(one_each, axis=1)
@@ -355,7 +358,8 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, red
     c = one_hot @ (tf.matmul(one_hot, x, transpose_a=True) / tf.maximum(sizes, 1)[..., None])
     square = tf.reduce_sum(tf.square(x - c), axis=-1)
     r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
-    h = tf.nn.relu(r - tf.constant(delta, x.dtype))
+    over = r - tf.constant(delta, x.dtype)
+    h = tf.where(over <= 0, tf.zeros_like(over), over)
     of_class = tf.matmul(one_hot, tf.square(h)[..., None], transpose_a=True)[..., 0] / tf.maximum(sizes, 1)
     loss = tf.reduce_sum(of_class, axis=1)
     if over_classes == "mean":

@@ -81,12 +81,12 @@ def whole_rows(draw: Draw, x: Array) -> Array:
     return x
 
 
-def grown(size: Callable[[Format], float]) -> Change:
-    """The largest in size is so much."""
+def grown(share: float, whole: Callable[[Format], float]) -> Change:
+    """The largest in size is this share of the whole."""
 
     def change(draw: Draw, x: Array) -> Array:
         wide = x.astype(np.float64)
-        return draw.quantised(wide / np.abs(wide).max() * size(FORMATS[draw.dtype]))
+        return draw.quantised(wide / np.abs(wide).max() * share * whole(FORMATS[draw.dtype]))
 
     return of_x(change)
 
@@ -110,7 +110,7 @@ def no_features(draw: Draw, arrays: Arrays) -> Arrays:
 # truth 0
 EXTREMES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "largest": (
-        grown(lambda form: 0.3 * form.max),
+        grown(0.3, lambda form: form.max),
         (*LOGITS, "sigmoid", "log_sigmoid", "binary_cross_entropy_with_logits", *HINGES, *CLASS_HINGES, "focal_loss",
          "one_vs_rest", *SEGMENTS),
     ),
@@ -134,7 +134,7 @@ EXTREMES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
         of_x(lambda draw, x: subnormal(draw, x.shape)),
         ("layered_cross_entropy", *REGRESSIONS, *HINGES, *POINTS, *SEGMENTS),
     ),
-    "up-to-10000": (grown(lambda form: 1e4), ("multilabel_margin", *POINTS, "euclidean_norm", *SEGMENTS)),
+    "up-to-10000": (grown(1.0, lambda form: 1e4), ("multilabel_margin", *POINTS, "euclidean_norm", *SEGMENTS)),
     "one-row": (of_each(lambda array: array[:1]), (*HINGES, "pairwise_distance", *SEGMENTS)),
     "one-column": (of_x(lambda draw, x: x[:, :1]), (*SEGMENTS, "pca")),
     "no-features": (no_features, REGRESSIONS),
@@ -338,8 +338,10 @@ def with_labels_as(meant: Callable[[Array, Array], Array]) -> tuple[Fn, Fn]:
 def of_bad_labels(f: Fn, value: str, x: Array, w: Array, t: Array, **params: Any) -> Any:
     """A mean over rows of which some have a label that is none; of a loss without a penalty."""
     good, t = read(np.empty((len(x), w.shape[1])), t, value)
+    if good.all():
+        return f(x=x, w=w, t=t, **params)
     y = f(x=x[good], w=w, t=t[good], **params)
-    if good.all() or value == "left out":
+    if value == "left out":
         return y
     return y * int(good.sum()) / len(x) if value == "ignored" else y + np.nan
 
@@ -349,11 +351,13 @@ def vjp_of_bad_labels(
 ) -> Arrays:  # fmt: skip
     """In the rows of bad labels NaN or 0, and so in what is summed over the rows."""
     good, t = read(np.empty((len(x), w.shape[1])), t, value)
+    if good.all():
+        return df(g, y, x=x, w=w, t=t, **params)
     g = g if value == "left out" else g * int(good.sum()) / len(x)
     d = df(g, y, x=x[good], w=w, t=t[good], **params)
     none = 0.0 if value in ("ignored", "left out") else np.nan
     dx = d["x"][np.maximum(np.cumsum(good) - 1, 0)]
-    return {"x": np.where(good[:, None], dx, none), "w": d["w"] if good.all() else d["w"] + none}
+    return {"x": np.where(good[:, None], dx, none), "w": d["w"] + none}
 
 
 LABEL_IN_A_MEAN = Convention(
