@@ -353,7 +353,7 @@ def implementations(declared: Mapping[str, Mapping[str, Any]], backend: str) -> 
         }, "edges": edges(op, backend)})
         for op, apis in APIS.items() for api, fn in apis.items()
     )  # fmt: skip
-    return at_edges(own, AT_EDGES | AT_EDGES_OF[backend])
+    return at_edges(own, {**AT_EDGES, **AT_EDGES_OF[backend]})
 
 
 def edges(op: str, backend: str) -> Mapping[str, Any]:

@@ -347,7 +347,7 @@ def of_bad_labels(f: Fn, value: str, x: Array, w: Array, t: Array, **params: Any
 
 
 def vjp_of_bad_labels(
-    f: Fn, df: Fn, value: str, g: Array, y: Array, x: Array, w: Array, t: Array, **params: Any
+    f: Fn, df: Callable[..., Arrays], value: str, g: Array, y: Array, x: Array, w: Array, t: Array, **params: Any
 ) -> Arrays:  # fmt: skip
     """In the rows of bad labels NaN or 0, and so in what is summed over the rows."""
     good, t = read(np.empty((len(x), w.shape[1])), t, value)
