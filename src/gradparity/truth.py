@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, TypeVar
 
@@ -38,21 +38,37 @@ def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: s
 
 
 T = TypeVar("T")
-REMEMBERED: OrderedDict[Any, tuple[Any, int]] = OrderedDict()
-# Bytes of groups, their references and bounds: those of one operation and dtype, which its implementations share in all
-# modes. All but a few take some kilobytes; drawn sizes take tens of megabytes.
-MOST_REMEMBERED = 250_000_000
 
 
-def remembered(key: Any, make: Callable[[], T]) -> T:
-    if key not in REMEMBERED:
-        made = make()
-        REMEMBERED[key] = made, bytes_of(made)
-        while len(REMEMBERED) > 1 and sum(held for _, held in REMEMBERED.values()) > MOST_REMEMBERED:
-            REMEMBERED.popitem(last=False)
-    REMEMBERED.move_to_end(key)
-    found: T = REMEMBERED[key][0]
-    return found
+@dataclass
+class Memo:
+    """What was made last, as long as it fits into so many bytes; each entry takes LEAST besides its arrays."""
+
+    most: float
+    held: float = 0.0
+    entries: OrderedDict[Any, tuple[Any, float]] = field(default_factory=OrderedDict)
+    LEAST = 5e4
+
+    def get(self, key: Any, make: Callable[[], T]) -> T:
+        if key not in self.entries:
+            made = make()
+            size = self.LEAST + bytes_of(made)
+            self.entries[key], self.held = (made, size), self.held + size
+            while self.held > self.most and len(self.entries) > 1:
+                self.held -= self.entries.popitem(last=False)[1][1]
+        self.entries.move_to_end(key)
+        found: T = self.entries[key][0]
+        return found
+
+    def clear(self) -> None:
+        self.entries.clear()
+        self.held = 0.0
+
+
+# Groups, their references and bounds: those of one operation and dtype, which its implementations share in all modes.
+# All but a few take some kilobytes; drawn sizes take tens of megabytes.
+REMEMBERED = Memo(2.5e8)
+remembered = REMEMBERED.get
 
 
 def bytes_of(value: Any) -> int:
