@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -218,18 +219,20 @@ def with_edge(op: Op, edge: Edge, typical: Case) -> Op:
     def forward(f: Fn) -> Fn:
         @wraps(f)
         def there(*args: Any, **arguments: Any) -> Any:
+            arguments = by_name(f, args, arguments)
             value = arguments.pop(edge.name, None)
             at = value is not None or edge.at(**arguments)
-            return edge.forward(f, value, **arguments) if at else f(*args, **arguments)
+            return edge.forward(f, value, **arguments) if at else f(**arguments)
 
         return there
 
     def vjp(f: Fn, df: Fn) -> Fn:
         @wraps(df)
         def there(g: Array, y: Array, *args: Any, **arguments: Any) -> Arrays:
-            value = arguments.pop(edge.name, None)
+            arguments = by_name(df, (g, y, *args), arguments)
+            g, y, value = arguments.pop("g"), arguments.pop("y"), arguments.pop(edge.name, None)
             at = value is not None or edge.at(**arguments)
-            found: Arrays = edge.vjp(f, df, value, g, y, **arguments) if at else df(g, y, *args, **arguments)
+            found: Arrays = edge.vjp(f, df, value, g, y, **arguments) if at else df(g, y, **arguments)
             return found
 
         return there
@@ -242,6 +245,11 @@ def with_edge(op: Op, edge: Edge, typical: Case) -> Op:
     )
     op = turned(op, forward, vjp)
     return replace(op, edges={**op.edges, edge.name: edge.convention}, edge_cases=(*op.edge_cases, *cases))
+
+
+def by_name(f: Fn, args: tuple[Any, ...], arguments: Arrays) -> Arrays:
+    """All arguments of a call."""
+    return {**dict(zip(signature(f).parameters, args, strict=False)), **arguments} if args else arguments
 
 
 def always(**arguments: Any) -> bool:

@@ -15,8 +15,7 @@ from gradparity.prelude import INSIDE
 Features = Callable[[Op, Case], set[Hashable]]
 # A prelude is one more shape of everything: these are looked at wherever a few cases of each kind are.
 BEHIND: Mapping[str, str] = {
-    "softmax": "masked", "log_softmax": "cooled", "cross_entropy": "masked",
-    "binary_cross_entropy_with_logits": "affine",
+    "softmax": "masked", "cross_entropy": "cooled", "binary_cross_entropy_with_logits": "affine",
 }  # fmt: skip
 
 
