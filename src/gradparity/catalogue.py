@@ -188,14 +188,14 @@ def possible(selection: Selection, among: Iterable[Adapter] | None = None) -> It
 
 
 @cache
-def everything() -> tuple[Item, ...]:
+def everything(among: tuple[Adapter, ...]) -> tuple[Item, ...]:
     """All that there could be, in every tier, whether the frameworks are installed or not."""
-    return tuple(possible(Selection()))
+    return tuple(possible(Selection(), among))
 
 
 def rows_from(start: str) -> Iterator[str]:
     """The identities of all rows that there are which begin so."""
-    for item in everything():
+    for item in everything(adapters()):
         place = item.prefix + "/"
         if place.startswith(start) or start.startswith(place):
             yield from (row for row in item.rows if row.startswith(start))
