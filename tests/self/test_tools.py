@@ -474,7 +474,9 @@ def test_an_entry_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
         known_failures.must_match(entries(tmp_path), lambda start: ["sigmoid/api/eager/cpu/float32/case/value"])
 
 
-@pytest.mark.parametrize("start", ["pca/gradparity.adapters.jax.pca/jit/cpu/float32/scale-1/v", "pca/", "pca/gradparity.ad"])
+@pytest.mark.parametrize(
+    "start", ["pca/gradparity.adapters.jax.pca/jit/cpu/float32/scale-1/v", "pca/", "pca/gradparity.ad"]
+)
 def test_the_rows_that_begin_so_are_those_of_the_catalogue(start: str) -> None:
     every = [row for item in catalogue.catalogued(Selection(op=("pca",))) for row in item.rows]
     assert sorted(catalogue.rows_from(start)) == sorted(row for row in every if row.startswith(start)) != []
