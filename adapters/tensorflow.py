@@ -314,7 +314,8 @@ def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduct
         square = tf.reduce_sum(tf.square(tf.where(of_k[..., None], x - c, 0)), axis=-1)
         r = tf.where(square > 0, tf.sqrt(tf.where(square > 0, square, 1)), square)
         over = r - tf.constant(delta, x.dtype)
-        h = tf.where(of_k & ~(over <= 0), over, 0)
+        # not ~(over <= 0): in a tf.function grappler makes over > 0 of it, which NaN is not
+        h = tf.where(of_k & ((over > 0) | tf.math.is_nan(over)), over, 0)
         of_class = tf.reduce_sum(tf.square(h), axis=1) / size
         return loss + of_class, centroids + tf.where(of_k[..., None], c, 0), classes + tf.reduce_max(own, axis=1)
 

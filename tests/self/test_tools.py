@@ -569,7 +569,7 @@ def test_run_ends_with_a_table_a_file_and_0(tmp_path: Path) -> None:
     assert "unsup" in done.stdout
     run = results.read(path)
     assert run.complete
-    assert run.footer["counts"] == {"pass": 240, "unsupported": 256}
+    assert run.footer["counts"] == {"pass": 303, "unsupported": 319, "xfail": 1}
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
@@ -616,6 +616,11 @@ def broken_run(tmp_path: Path, environment: dict[str, str], *words: str) -> tupl
     return done.returncode, results.read(path), done.stdout
 
 
+def undeclared(row: Result) -> bool:
+    """At an edge of which these frameworks declare nothing."""
+    return row.status == "unsupported" and row.reason.startswith("what it does here is not declared")
+
+
 def test_a_framework_that_raises_dies_or_lies_is_a_row_and_the_rest_goes_on(
     tmp_path: Path, broken: dict[str, str]
 ) -> None:
@@ -626,7 +631,7 @@ def test_a_framework_that_raises_dies_or_lies_is_a_row_and_the_rest_goes_on(
     assert run.complete
     assert len(run.rows) == run.header["planned"]
     unsupported = [r for r in run.rows if r.status == "unsupported" and r.framework != "numpy"]
-    assert {r.check for r in unsupported} == {
+    assert {r.check for r in unsupported if not undeclared(r)} == {
         "invariant.two-classes", "value.misrounded", "vjp.x.misrounded", "same.transposed.value", "same.transposed.vjp",
     }  # fmt: skip
     judged = [r for r in run.rows if r not in unsupported]
@@ -634,7 +639,7 @@ def test_a_framework_that_raises_dies_or_lies_is_a_row_and_the_rest_goes_on(
     assert seen["raising"] == {("error", "exception")}
     assert seen["dying"] == {("error", "crash")}
     assert ("fail", "bound") in seen["lying"]
-    assert {status for status, _ in seen["numpy"]} == {"pass", "unsupported"}
+    assert {status for status, _ in seen["numpy"]} == {"pass", "unsupported", "xfail"}
     assert "NOT CONFORMING" in shown
     assert {r.exception for r in judged if r.framework == "raising"} == {"RuntimeError"}
 
@@ -695,7 +700,7 @@ def test_a_known_failures_file_of_ones_own(tmp_path: Path, broken: dict[str, str
     code, run, shown = broken_run(tmp_path, broken, "--framework", "raising", "--known-failures", str(known))
     assert code == 0, shown
     looked_at = [r for r in run.rows if r.check != "invariant.two-classes" and ".transposed." not in r.check]
-    assert {r.status for r in looked_at} == {"xfail"}
+    assert {r.status for r in looked_at if not undeclared(r)} == {"xfail"}
 
 
 # --- bare pytest
@@ -736,7 +741,10 @@ def test_assert_conforms_passes_what_is_right() -> None:
 
 def test_assert_conforms_names_op_case_element_and_factor() -> None:
     with pytest.raises(AssertionError) as caught:
-        gradparity.assert_conforms(lambda x: right(x) * 1.001, op="sigmoid", framework="numpy", vjp=right_vjp)
+        # in other cases nothing is rounded, and there is no factor
+        gradparity.assert_conforms(
+            lambda x: right(x) * 1.001, op="sigmoid", framework="numpy", vjp=right_vjp, select="*/scale-1/*"
+        )
     words = str(caught.value)
     assert "sigmoid/" in words
     assert "times the allowed error (class A" in words
