@@ -38,14 +38,15 @@ from gradparity.reference import (
     weighted_cross_entropy,
 )
 from gradparity.reference.edges import with_edges
+from gradparity.reference.extremes import with_extremes
 from gradparity.reference.inside import with_inside
 from gradparity.reference.sizes import with_sizes
 
 
 def whole(op: Op) -> Op:
-    """With its sizes and edges, and behind preludes; and the edges of the operations that its invariants ask for."""
+    """With extremes, edges and sizes, behind preludes; the operations that its invariants ask for have edges too."""
     invariants = tuple(replace(one, other=one.other and with_edges(one.other)) for one in op.invariants)
-    return with_sizes(with_inside(with_edges(replace(op, invariants=invariants))))
+    return with_sizes(with_inside(with_edges(with_extremes(replace(op, invariants=invariants)))))
 
 
 OPS: dict[str, Op] = {
