@@ -152,10 +152,9 @@ class Item:
         """A row of status error for everything that this item would have judged, had it ended."""
         a, row = self.adapter, blank(self.op, self.implementation, self.adapter, self.dtype)
         return [
-            replace(row, case=case.name, check=check, status="error", reason=reason,
-                    message=f"{self.prefix}/{case.name}/{check} on {a.framework} {a.version}: {words}")
-            for case in self.cases for check in self.op.row_checks(case, self.direction, self.dtype)
-            if self.selection.matches(f"{self.prefix}/{case.name}/{check}")
+            replace(row, case=case.name, check=name.rpartition("/")[2], status="error", reason=reason,
+                    message=f"{name} on {a.framework} {a.version}: {words}")
+            for case in self.cases for name in self.identities(case)
         ]  # fmt: skip
 
 

@@ -170,7 +170,7 @@ class Op:
         and may be stacked; None where there is none
     invariants: what is true of it besides
     smooth: the names of the cases that are looked at in forward mode and for second derivatives: where it is twice
-        differentiable, and by its own rule for the draws of any seed
+        differentiable; None for those of SMOOTH that it has
     counted: the case with so many results that in 16 bits the share of misrounded ones says something
     edges: the conventions of edge_cases, where an implementation may also declare that it raises: see
         gradparity.reference.edges

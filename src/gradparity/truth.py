@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from itertools import product
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from gradparity.arithmetic import EVERYTHING, EXACTLY, Arithmetic, Tracked, fl, 
 from gradparity.cases import Group, groups
 from gradparity.dual import Dual, NotDifferentiableError, apart
 from gradparity.environment import flushes_to_zero
+from gradparity.memo import Memo
 from gradparity.op import (
     DERIVED,
     FORMATS,
@@ -37,40 +38,6 @@ def grouped(op: Op, dtype: str, cases: tuple[Case, ...], seed: int, direction: s
     return remembered((op, dtype, cases, seed, direction), lambda: groups(op, dtype, cases, seed, direction))
 
 
-T = TypeVar("T")
-
-
-@dataclass
-class Memo:
-    """What was made last, as long as it fits into so many bytes; each entry takes LEAST besides its arrays."""
-
-    most: float
-    held: float = 0.0
-    entries: OrderedDict[Any, tuple[Any, float]] = field(default_factory=OrderedDict)
-    LEAST = 5e4
-
-    def get(self, key: Any, make: Callable[[], T]) -> T:
-        if key not in self.entries:
-            made = make()
-            size = self.LEAST + bytes_of(made)
-            self.entries[key], self.held = (made, size), self.held + size
-            while self.held > self.most and len(self.entries) > 1:
-                self.held -= self.entries.popitem(last=False)[1][1]
-        self.entries.move_to_end(key)
-        found: T = self.entries[key][0]
-        return found
-
-    def clear(self) -> None:
-        self.entries.clear()
-        self.held = 0.0
-
-
-# Groups, their references and bounds: those of one operation and dtype, which its implementations share in all modes.
-# All but a few take some kilobytes; drawn sizes take tens of megabytes.
-REMEMBERED = Memo(2.5e8)
-remembered = REMEMBERED.get
-
-
 def bytes_of(value: Any) -> int:
     """Of the arrays in it. A group that stands beside its reference is counted in the list of groups alone."""
     if isinstance(value, list):
@@ -80,6 +47,12 @@ def bytes_of(value: Any) -> int:
     if isinstance(value, tuple):
         return sum(map(bytes_of, value))
     return value.v.nbytes + value.e.nbytes if isinstance(value, Tracked) else getattr(value, "nbytes", 0)
+
+
+# Groups, their references and bounds: those of one operation and dtype, which its implementations share in all modes.
+# All but a few take some kilobytes, and the objects around them; drawn sizes take tens of megabytes.
+REMEMBERED = Memo(2.5e8, lambda made: 5e4 + bytes_of(made))
+remembered = REMEMBERED.get
 
 
 def cotangents(group: Group, y: Array) -> Array:
@@ -161,30 +134,24 @@ def reference_jvp(
     return found
 
 
-def reference_hvp(direction: str) -> Callable[..., dict[str, Tracked]]:
-    def reference(
-        op: Op, implementation: Implementation, group: Group, dtype: str, silent: str
-    ) -> dict[str, Tracked]:  # fmt: skip
-        """H v for each argument: the tangent of the gradient, whose output moves by J v as it may be computed."""
-        found = {}
-        same = implementation.precision_of(dtype, direction) == implementation.precision_of(dtype, "hvp")
-        if direction != "hvp" and same:
-            of_hvp = expected(op, implementation, group, dtype, "hvp", silent)
-            return {join(direction, name): of_hvp[join("hvp", name)] for name in op.wrt}
-        for name in op.wrt:
-            d = along(op, implementation, group, dtype, silent, name, direction, vjp_of)
-            found[join(direction, name)] = sound(d.a.store(d), op)
-        return found
-
-    return reference
+def reference_hvp(
+    op: Op, implementation: Implementation, group: Group, dtype: str, silent: str, direction: str = "hvp"
+) -> dict[str, Tracked]:  # fmt: skip
+    """H v for each argument: the tangent of the gradient, whose output moves by J v as it may be computed."""
+    same = implementation.precision_of(dtype, direction) == implementation.precision_of(dtype, "hvp")
+    if direction != "hvp" and same:
+        of_hvp = expected(op, implementation, group, dtype, "hvp", silent)
+        return {join(direction, name): of_hvp[join("hvp", name)] for name in op.wrt}
+    found = {name: along(op, implementation, group, dtype, silent, name, direction, vjp_of) for name in op.wrt}
+    return {join(direction, name): sound(d.a.store(d), op) for name, d in found.items()}
 
 
 REFERENCES: dict[str, Callable[..., dict[str, Tracked]]] = {
     "value": reference_value,
     "vjp": reference_vjp,
     "jvp": reference_jvp,
-    "hvp": reference_hvp("hvp"),
-    "hvp-reverse": reference_hvp("hvp-reverse"),
+    "hvp": reference_hvp,
+    "hvp-reverse": partial(reference_hvp, direction="hvp-reverse"),
 }
 
 
@@ -207,10 +174,9 @@ def forward_of(
     op: Op, implementation: Implementation, group: Group, name: str, a: Arithmetic, sign: int
 ) -> tuple[Tracked, Tracked]:  # fmt: skip
     forward = road_of(op, implementation).forward or op.forward
-    arguments = tracked(a, group.arrays | dict(group.params))
-    arguments[name] = Dual(arguments[name], a(sign * group.tangents(name)))
     with np.errstate(all="ignore"):
-        return parts(outputs(forward(**arguments, **conventions(op, implementation, a.dtype)))[0])
+        moved = moving(group, name, a, sign)
+        return parts(outputs(forward(**moved, **conventions(op, implementation, a.dtype)))[0])
 
 
 def vjp_of(
@@ -220,11 +186,15 @@ def vjp_of(
     y = expected(op, implementation, group, a.dtype, "value", a.silent)["value"]
     g = cotangents(group, y.v)
     dy = expected(op, implementation, group, a.dtype, "jvp", a.silent)[join("jvp", name)]
-    arguments = tracked(a, group.arrays | dict(group.params))
-    arguments[name] = Dual(arguments[name], a(sign * group.tangents(name)))
     with np.errstate(all="ignore"):
-        moving = Dual(Tracked(y.v, y.e, a), Tracked(sign * dy.v, dy.e, a))
-        return parts(vjp(a(g), moving, **arguments, **conventions(op, implementation, a.dtype))[name])
+        y_moved, moved = Dual(Tracked(y.v, y.e, a), Tracked(sign * dy.v, dy.e, a)), moving(group, name, a, sign)
+        return parts(vjp(a(g), y_moved, **moved, **conventions(op, implementation, a.dtype))[name])
+
+
+def moving(group: Group, name: str, a: Arithmetic, sign: int) -> Arrays:
+    """The arguments, of which one moves along its tangent or against it."""
+    arguments = tracked(a, group.arrays | dict(group.params))
+    return {**arguments, name: Dual(arguments[name], a(sign * group.tangents(name)))}
 
 
 def parts(y: Any) -> tuple[Tracked, Tracked]:
