@@ -185,7 +185,7 @@ def in_dtype(dtype: str) -> Callable[[Array, int], Array]:
 
 def of_t(change: Callable[[Array, int], Array]) -> Change:
     """The labels, given the number of classes: that of the scores x, or of the weights of a linear classifier."""
-    return lambda draw, arrays: arrays | {"t": change(arrays["t"], arrays.get("w", arrays["x"]).shape[1])}
+    return lambda draw, arrays: arrays | {"t": change(arrays["t"], arrays["w" if "w" in arrays else "x"].shape[1])}
 
 
 def of_labels(value: Callable[[int], int]) -> Change:
