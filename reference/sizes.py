@@ -1,8 +1,8 @@
 """Sizes by rule: at which of them a vectorised loop, a fused kernel or an accumulator goes wrong, nobody knows.
 
-For each operation a covering design: every length of TRAILING in every dtype of DTYPES, every number of rows of ROWS in
-one of them, and the rank, the place of the ones, the axis and the other parameters by lot. Another seed gives another
-design.
+For each operation and each of PAIRS a covering design: every length of TRAILING in both dtypes, every number of rows
+of ROWS in one of them, and the rank, the place of the ones, the axis and the other parameters by lot. Another seed
+gives another design.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ Shape = tuple[int, ...]
 Make = Callable[[Draw, Shape, Mapping[str, Any]], Arrays]
 
 TRAILING = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 127, 128, 129, 1000, 4096, 32000)
-# Not yet in 16 bits, where the precision that is declared by case says nothing of a sum of 2^17 numbers.
-DTYPES, TIMES = ("float64", "float32"), 2
+PAIRS, TIMES = (("float64", "float32"), ("bfloat16", "float16")), 2
 ROWS = tuple(2**k + off for k in range(1, 18) for off in (-1, 0, 1))
 ELEMENTS, FEW = 2**16, 3  # of an array, at most, unless it has few columns: as many rows as there are need these
 
@@ -165,14 +164,15 @@ def with_sizes(op: Op) -> Op:
 def sized(op: Op, sizes: Sizes, dtype: str, seed: int) -> tuple[Case, ...]:
     """The operation's cases of drawn sizes in this dtype, by this seed."""
     draw = Draw(f"{op.name}/sizes", "float64", seed)
-    every = (case_of(op, sizes, draw, rows, c, d) for rows, c, d in dealt(draw, sizes.longest) if d == dtype)
+    pair = next(pair for pair in PAIRS if dtype in pair)
+    every = (case_of(op, sizes, draw, rows, c, d) for rows, c, d in dealt(draw, sizes.longest, pair) if d == dtype)
     return tuple({case.name: case for case in every}.values())
 
 
-def dealt(draw: Draw, longest: int) -> Iterator[tuple[int, int, str]]:
+def dealt(draw: Draw, longest: int, dtypes: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
     """Rows and trailing length, TIMES for each trailing length and dtype: each number of rows once, the largest first,
     with what leaves it room; one row for what is left."""
-    pairs = [(c, dtype) for c in TRAILING if c <= longest for dtype in DTYPES] * TIMES
+    pairs = [(c, dtype) for c in TRAILING if c <= longest for dtype in dtypes] * TIMES
     pairs = [pairs[i] for i in np.argsort(draw.integers("pairs", (len(pairs),), 2**30), kind="stable")]
     for rows in sorted(ROWS, reverse=True):
         pair = next(pair for pair in pairs if pair[0] <= FEW or rows * pair[0] <= ELEMENTS)

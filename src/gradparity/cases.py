@@ -127,6 +127,11 @@ class Group:
         axis: int = (self.axis or 0) % a.ndim
         return (slice(None),) * axis + (self.slices[k],)
 
+    def sums(self, a: Array) -> Array:
+        """Of what belongs to each element along the batch axis, or of everything where there is none."""
+        axis = None if self.axis is None or not a.ndim else self.axis % a.ndim
+        return np.sum(a, axis=tuple(k for k in range(a.ndim) if k != axis))
+
     def laid_out(self) -> Arrays:
         """Fresh arrays in the group's layout, which a framework may keep or overwrite."""
         return {k: LAYOUTS[self.layout](v) for k, v in self.arrays.items()}

@@ -12,7 +12,8 @@ from importlib.metadata import entry_points
 
 from gradparity.adapter import Adapter, Implementation, version_of
 from gradparity.cases import digests_of_inputs
-from gradparity.check import blank, check
+from gradparity.check import check
+from gradparity.judge import blank
 from gradparity.op import FORMATS, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
 from gradparity.tiers import TIERS

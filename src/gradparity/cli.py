@@ -42,8 +42,9 @@ from gradparity import merge as merging
 from gradparity import policy as policies
 from gradparity.adapter import Adapter, Implementation
 from gradparity.catalogue import Item, Selection
-from gradparity.check import blank, check
+from gradparity.check import check
 from gradparity.environment import cache_folder
+from gradparity.judge import blank
 from gradparity.mutants import MUTANTS
 from gradparity.op import COMPARED, DIRECTIONS, FORMATS, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS

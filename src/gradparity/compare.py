@@ -12,7 +12,8 @@ import numpy as np
 from gradparity import catalogue
 from gradparity.adapter import Adapter, Implementation
 from gradparity.cases import Group, groups
-from gradparity.check import check, value_of, vjp_of
+from gradparity.check import check
+from gradparity.judge import value_of, vjp_of
 from gradparity.op import COMPARED, Case, GradparityError, Op, Result, nearest
 from gradparity.reference import OPS
 from gradparity.snippet import smallest

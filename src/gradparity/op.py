@@ -217,6 +217,11 @@ class Op:
             return [join("value", output) for output in self.outputs]
         return [join(direction, argument) for argument in self.wrt]
 
+    @property
+    def adjoint_checks(self) -> list[str]:
+        """Those of forward mode beside the gradient: <g, J v> = <J' g, v>."""
+        return [join(check, ADJOINT) for check in self.checks("jvp")]
+
     def counted_checks(self, checks: Sequence[str], case: Case, dtype: str) -> list[str]:
         """Where misrounded results are counted <check>.misrounded, for the case's default cotangent."""
         counted = case.name == self.counted and FORMATS[dtype].bits < FORMATS["float32"].bits
@@ -235,6 +240,7 @@ class Op:
             return [name for i in own for name in named(case, i.direction, [join("invariant", i.name)])]
         checks = self.checks(direction)
         if direction in DERIVED:
+            checks += self.adjoint_checks if direction == "jvp" else []
             return checks if case.name in self.smooth_cases else []
         return named(case, direction, checks) + self.counted_checks(checks, case, dtype)
 
@@ -248,6 +254,7 @@ COMPARED = ("value", "vjp")  # the directions in which a result is set beside th
 # Those that a framework makes of its own two modes: J v by forward mode; H v, H the Hessian of <g, y>, by forward mode
 # over the gradient, and by the gradient of the gradient. Each for one argument, the others being constants.
 DERIVED = ("jvp", "hvp", "hvp-reverse")
+ADJOINT = "adjoint"  # the check of forward mode beside the gradient, without a reference
 DIRECTIONS = (*COMPARED, *DERIVED, "invariant", "same")
 # The cases of an operation that names none: ordinary numbers, confident ones, each reduction, another layout.
 SMOOTH = ("scale-1", "scale-10", "dominant-11", "spread-4", "transposed",
@@ -315,6 +322,11 @@ class Result:
     def is_share(self) -> bool:
         """True where the error is of the share of misrounded results, in units of what is recorded."""
         return MISROUNDED in self.check.split(".")
+
+    @property
+    def is_residual(self) -> bool:
+        """True where what was seen should be 0, whatever the reference says."""
+        return self.check.startswith("invariant.") or ADJOINT in self.check.split(".")
 
     @property
     def bad(self) -> bool:

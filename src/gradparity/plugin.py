@@ -21,9 +21,9 @@ import pytest
 from gradparity import catalogue, known_failures, results
 from gradparity.adapter import Adapter, Memory, held
 from gradparity.catalogue import Item, Selection
-from gradparity.check import SECONDS, timed
 from gradparity.conform import failures
 from gradparity.environment import cores, environment, threads
+from gradparity.judge import SECONDS, timed
 from gradparity.op import GradparityError, Result
 from gradparity.tiers import TIERS
 

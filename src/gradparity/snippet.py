@@ -24,7 +24,7 @@ LAYOUT_LINES = {"transposed": "np.array({}, order='F')", "strided": "np.repeat({
 
 def snippet(op: Op, implementation: Implementation, adapter: Adapter, case: Case, row: Result, seed: int = 0) -> str:
     """The program for one row, cut down to one row of the batch where that shows the same."""
-    if not row.check.startswith("invariant."):
+    if not row.is_residual:
         case, row = smallest(op, implementation, adapter, case, row, seed)
     return program(op, implementation, adapter, case, row, seed)
 
@@ -33,7 +33,7 @@ def program(op: Op, implementation: Implementation, adapter: Adapter, case: Case
     """The program for one row as it is: the framework is not run. An invariant, which calls a function several times
     over, has no such program: its residual, and how to see it again, as a comment. Raises GradparityError if the
     function has no gradient."""
-    if row.check.startswith("invariant."):
+    if row.is_residual:
         return what_is_asked(op, row, seed)
     direction = row.check.split(".")[0]
     if direction != "value" and implementation.vjp is None and direction not in adapter.show:
@@ -58,9 +58,11 @@ def program(op: Op, implementation: Implementation, adapter: Adapter, case: Case
 
 
 def what_is_asked(op: Op, row: Result, seed: int) -> str:
-    invariant = next(i for i in op.invariants if row.check.split(".")[1] == i.name)
     words = f"f being {row.api}, this should be 0; to see it again: select '*/{row.case}/{row.check}', seed {seed}"
-    return "\n".join(f"# {line}".rstrip() for line in [words, *inspect.getsource(invariant.residual).splitlines()])
+    residual = next((i.residual for i in op.invariants if row.check.split(".")[1] == i.name), None)
+    of_both_modes = "sum(g * jvp(f, {0}, v)) - sum(v * vjp(f, {0}, g))".format(argument_of(row))
+    lines = inspect.getsource(residual).splitlines() if residual else [of_both_modes]
+    return "\n".join(f"# {line}".rstrip() for line in [words, *lines])
 
 
 def argument_of(row: Result) -> str:

@@ -224,8 +224,7 @@ def by_rows(
         g = np.zeros(y.shape)
         g[at] = 1
         with np.errstate(all="ignore"):
-            row = vjp(a(g), Tracked(y.v, y.e, a), **given)[name] * direction
-            one = np.sum(row, axis=tuple(k for k in range(row.ndim) if k != axis))
+            one = group.sums(vjp(a(g), Tracked(y.v, y.e, a), **given)[name] * direction)
         v[at], e[at] = one.v, one.full
     yield Tracked(v, e, a)
 

@@ -13,7 +13,7 @@ import pytest
 from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.arithmetic import EVERYTHING, Arithmetic, Tracked
-from gradparity.check import check, reference_subject
+from gradparity.check import check
 from gradparity.invariant import Subject, exact_in_wide, exactly
 from gradparity.mutants.binary_cross_entropy import by_total_weight
 from gradparity.mutants.defects import arguments, instead, result
@@ -45,6 +45,7 @@ from gradparity.mutants.softmax_regression import gradient as gradient_of_scores
 from gradparity.mutation import Defect, Mutant
 from gradparity.op import FORMATS, Array, Arrays, Case, GradparityError, Invariant, Op, Result, outputs, wide
 from gradparity.reference import OPS
+from gradparity.residual import reference_subject
 from gradparity.snippet import snippet
 
 DTYPES = ("float64", "float32")
