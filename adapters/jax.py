@@ -316,7 +316,7 @@ def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: 
     k = b * n
     present, ids = jnp.unique(keys, size=k, fill_value=b * span, return_inverse=True)
     points = x.reshape(-1, d)
-    members = jnp.maximum(jax.ops.segment_sum(jnp.ones(k, x.dtype), ids, k), 1)
+    members = jnp.maximum(jax.ops.segment_sum(jnp.ones(k, int), ids, k), 1).astype(x.dtype)
     c = jax.ops.segment_sum(points, ids, k) / members[:, None]
     square = jnp.sum(jnp.square(points - c[ids]), axis=-1)
     # jnp.linalg.norm has a NaN gradient at 0, where this loss has gradient 0
@@ -351,6 +351,23 @@ def ragged_centroid_loop(x: Any, t: Any, delta: float, over_classes: str, reduct
     if over_classes == "mean":
         loss = loss / jnp.sum(present >= 0, axis=1)
     return loss if reduction == "none" else jnp.mean(loss), centroids
+
+
+def held(fn: Fn, *static: str) -> Fn:
+    """fn as a function that JAX compiles once. A scan is compiled whole in eager mode too, and anew for each call of a
+    function that makes its body: half a second for each gradient of ragged_centroid_loop."""
+
+    @cache
+    def compiled() -> Fn:
+        import jax
+
+        return jax.jit(fn, static_argnames=static)  # type: ignore[no-any-return]
+
+    @wraps(fn)
+    def call(**given: Any) -> Any:
+        return compiled()(**given)
+
+    return call
 
 
 def ragged_centroid_sorted(x: Any, t: Any, delta: float, over_classes: str, reduction: str) -> Any:
@@ -422,7 +439,8 @@ def segment_mean(x: Any, ids: Any, count: int) -> Any:
     import jax
     import jax.numpy as jnp
 
-    sizes = jax.ops.segment_sum(jnp.ones(len(ids), x.dtype), ids, count)
+    ones = jnp.ones(len(ids), int)  # in bfloat16 they add up to 256 and no more
+    sizes = jax.ops.segment_sum(ones, ids, count).astype(x.dtype)
     return jax.ops.segment_sum(x, ids, count) / jnp.reshape(sizes, (-1, *[1] * (x.ndim - 1)))
 
 
@@ -674,7 +692,10 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "ragged_centroid", fn=ragged_centroid, precision={"*float16/*": Precision("C", sharp=True)}
     ),
-    Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("C")}),
+    Implementation(
+        "ragged_centroid", fn=held(ragged_centroid_loop, "delta", "over_classes", "reduction"),
+        precision={"*float16/*": Precision("C")},
+    ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
         unsupported={

@@ -228,8 +228,8 @@ def ragged_centroid_one_hot(x: Any, t: Any, delta: float, over_classes: str, red
 
     losses, centroids = np.zeros(len(x), x.dtype), np.zeros_like(x)
     for b in range(len(x)):
-        one_hot = (t[b][:, None] == np.unique(t[b])).astype(x.dtype)
-        counts = one_hot.sum(axis=0)
+        own = t[b][:, None] == np.unique(t[b])
+        one_hot, counts = own.astype(x.dtype), own.sum(axis=0).astype(x.dtype)  # ones in bfloat16 add up to 256
         c = one_hot @ ((one_hot.T @ x[b]) / counts[:, None])
         centroids[b] = c
         h = np.maximum(np.linalg.norm(x[b] - c, axis=1) - x.dtype.type(delta), 0)

@@ -287,7 +287,7 @@ def ragged_centroid(x: Any, t: Any, delta: float, over_classes: str, reduction: 
     present, ids = tf.unique(keys)
     k = tf.size(present)
     points = tf.reshape(x, [-1, d])
-    members = tf.math.unsorted_segment_sum(tf.ones_like(points[:, 0]), ids, k)
+    members = tf.cast(tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, k), x.dtype)
     c = tf.math.unsorted_segment_sum(points, ids, k) / members[:, None]
     square = tf.reduce_sum(tf.square(points - tf.gather(c, ids)), axis=-1)
     # tf.norm has a NaN gradient at 0, where this loss has gradient 0

@@ -398,7 +398,8 @@ def segment_sum(x: Any, ids: Any, count: int) -> Any:
 
 
 def segment_mean(x: Any, ids: Any, count: int) -> Any:
-    sizes = x.new_zeros(count).index_add(0, ids, x.new_ones(len(ids)))
+    ones = ids.new_ones(len(ids))  # integers: in bfloat16 they add up to 256 and no more
+    sizes = ids.new_zeros(count).index_add(0, ids, ones)
     return x.new_zeros(count, *x.shape[1:]).index_add(0, ids, x) / sizes.reshape(-1, *[1] * (x.ndim - 1))
 
 

@@ -195,9 +195,13 @@ def case_of(op: Op, sizes: Sizes, draw: Draw, rows: int, trailing: int, dtype: s
     shape[axis] = trailing
     every = list({repr(case.params): case.params for case in op.cases}.values())
     params = dict(every[lot("params", len(every))])
-    name = "size-" + "x".join(map(str, shape))
+    name, reduction = "size-" + "x".join(map(str, shape)), params.get("reduction", "none")
+    # It begins as the names of other cases with these parameters do, of which an implementation declares something.
     if "axis" in params:
-        name, params["axis"] = f"{name}-axis-{axis}", axis - rank if rank > 1 and lot("negative", 2) else axis
-    elif sizes.class_axis is None and params.get("reduction", "none") != "none":
-        name, shape = f"{name}-flat", [rows * trailing]  # of what is by element a vector alone has a reduction
+        name = name if axis == rank - 1 else f"axis-{axis}-{name}"
+        params["axis"] = axis - rank if rank > 1 and lot("negative", 2) else axis
+    if reduction != "none":
+        name = f"{reduction}-{name}"
+        if sizes.class_axis is None:
+            name, shape = f"{name}-flat", [rows * trailing]  # of what is by element a vector alone has a reduction
     return Case(name, lambda d: sizes.make(d, tuple(shape), params), params, dtypes=(dtype,), alone=True)

@@ -144,8 +144,8 @@ class AdjointRun(ResidualRun):
     def residuals(
         self, group: Group, jvp: Mapping[str, Any], vjp: Mapping[str, Any], given: Callable[[str, Array], Any]
     ) -> dict[str, Any]:
-        def wide_of(x: Any) -> Any:
-            return in_wide(self.dtype, x)
+        def wide_of(x: Any) -> Any:  # another dtype than is due is said where it is compared with the reference
+            return in_wide(self.dtype, x) if isinstance(x, Tracked) else np.asarray(x).astype(wide(self.dtype))
 
         found, g = {}, given(self.dtype, self.cotangents(group))
         for check, k in zip(self.checks, self.op.wrt, strict=True):

@@ -11,9 +11,9 @@ from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.cases import Draw, groups
 from gradparity.check import check
-from gradparity.op import Array, Op
+from gradparity.op import FORMATS, Array, Op
 from gradparity.reference import OPS
-from gradparity.reference.sizes import DTYPES, ELEMENTS, FEW, ROWS, SIZES, TRAILING, dealt
+from gradparity.reference.sizes import ELEMENTS, FEW, PAIRS, ROWS, SIZES, TRAILING, dealt
 
 NUMPY = next(adapter for adapter in ADAPTERS if adapter.default)
 WITHOUT = {"pca": "the truth of its cases is certified, so that none can be drawn"}
@@ -25,17 +25,22 @@ def test_every_operation_has_sizes_or_says_why_not() -> None:
     assert {op.name for op in OPS.values() if not op.sized("float32", 0)} == set(WITHOUT)
 
 
+def test_every_dtype_is_in_one_of_the_pairs() -> None:
+    assert sorted(dtype for pair in PAIRS for dtype in pair) == sorted(FORMATS)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
-def test_every_length_is_met_in_every_dtype_and_every_number_of_rows_in_one(seed: int) -> None:
-    met = list(dealt(Draw("softmax/sizes", "float64", seed), max(TRAILING)))
-    assert sorted({(c, dtype) for _, c, dtype in met}) == sorted(product(TRAILING, DTYPES))
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_length_is_met_in_both_dtypes_and_every_number_of_rows_in_one(pair: tuple[str, str], seed: int) -> None:
+    met = list(dealt(Draw("softmax/sizes", "float64", seed), max(TRAILING), pair))
+    assert sorted({(c, dtype) for _, c, dtype in met}) == sorted(product(TRAILING, pair))
     assert {rows for rows, _, _ in met} == set(ROWS)
     assert max(rows * c for rows, c, _ in met if c > FEW) <= ELEMENTS
 
 
 @pytest.mark.parametrize("op", DRAWN, ids=lambda op: op.name)
 def test_sizes_are_drawn_by_the_seed_and_each_is_judged_alone(op: Op) -> None:
-    for dtype in DTYPES:
+    for dtype in FORMATS:
         cases = op.sized(dtype, 0)
         assert [case.name for case in cases] == [case.name for case in op.sized(dtype, 0)]
         assert [case.name for case in cases] != [case.name for case in op.sized(dtype, 1)]
@@ -47,13 +52,13 @@ def test_sizes_are_drawn_by_the_seed_and_each_is_judged_alone(op: Op) -> None:
 
 @pytest.mark.parametrize("name", ["softmax", "sigmoid"])
 def test_every_rank_is_met(name: str) -> None:
-    shapes = {case.arrays(Draw(case.name, dtype))["x"].shape for dtype in DTYPES for case in OPS[name].sized(dtype, 0)}
+    shapes = {case.arrays(Draw(case.name, dtype))["x"].shape for dtype in FORMATS for case in OPS[name].sized(dtype, 0)}
     assert {len(shape) for shape in shapes} == {1, 2, 3, 4, 5}
 
 
 def test_axes_are_met_wherever_they_are() -> None:
-    cases = [case for dtype in DTYPES for case in OPS["softmax"].sized(dtype, 0)]
-    assert {case.name[-1] for case in cases} == set("01234")
+    cases = [case for dtype in FORMATS for case in OPS["softmax"].sized(dtype, 0)]
+    assert {name[:6] for case in cases if (name := case.name).startswith("axis-")} == {f"axis-{k}" for k in range(4)}
     assert any(case.params["axis"] < -1 for case in cases)
 
 
@@ -67,9 +72,9 @@ def test_what_is_wrong_at_one_size_alone_is_found_there(wrong_at: str, length: i
         return y * (length not in x.shape)
 
     own = Implementation("hinge", "hinge", fn=wrong)
-    assert not any(row.bad for d in DTYPES for row in check(op, own, NUMPY, d, "value"))
+    assert not any(row.bad for d in FORMATS for row in check(op, own, NUMPY, d, "value"))
     failed = {
-        row.case for d in DTYPES for row in check(op, own, NUMPY, d, "value", op.sized(d, 0)) if row.status == "fail"
+        row.case for d in FORMATS for row in check(op, own, NUMPY, d, "value", op.sized(d, 0)) if row.status == "fail"
     }
     assert failed
-    assert all(str(length) in name.removeprefix("size-").split("x") for name in failed)
+    assert all(str(length) in name.rpartition("size-")[2].removesuffix("-flat").split("x") for name in failed)
