@@ -115,16 +115,19 @@ def any_matches(globs: tuple[str, ...], name: str) -> bool:
 
 
 # A new shape takes inductor one to three seconds, which makes code for the value and for the gradient, and compiles it.
-INDUCTOR: Mapping[str, Features] = {"compile/float32/v*": parameters, "compile/*16/v*": anything, "compile/*": nothing}
+SHAPES: Mapping[str, Features] = {"float32/v*": parameters, "*16/v*": anything, "*": nothing}
+INDUCTOR: Mapping[str, Features] = {f"compile/{where}": shown for where, shown in SHAPES.items()}
 # A derivative is two or three gradients; compiled it is a program of its own for each shape.
 SOME_DERIVED: Mapping[str, Features] = {
     **{f"*/{dtype}/{direction}": nothing for dtype in ("float64", "float16") for direction in DERIVED},
     **{f"{mode}/*/{direction}": derivatives for mode in ("jit", "function") for direction in DERIVED},
 }
-# These take a quarter of a second. So does jit, in which most of JAX is run: it is taken whole.
+# These take a quarter of a second. So does jit, in which most of JAX is run: it is taken whole. A graph of aot_eager is
+# traced through PyTorch's dispatcher in Python: of every case, it was 97 % of the default tier of PyTorch.
 SAMPLED: Mapping[str, Features] = {
-    **INDUCTOR, **SOME_DERIVED, **{f"{mode}/float32/v*": with_preludes for mode in ("compile-aot", "vmap", "xla")},
-    "compile-aot/*": features, "vmap/*": features, "xla/*": features,
+    **INDUCTOR, **{f"compile-aot/{where}": shown for where, shown in SHAPES.items()}, **SOME_DERIVED,
+    **{f"{mode}/float32/v*": with_preludes for mode in ("vmap", "xla")},
+    **{f"{mode}/*/v*": features for mode in ("vmap", "xla")}, **{f"{mode}/*": nothing for mode in ("vmap", "xla")},
 }  # fmt: skip
 
 TIERS: Mapping[str, Tier] = {
@@ -134,7 +137,7 @@ TIERS: Mapping[str, Tier] = {
         ("float32", "bfloat16"), ("eager", "jit", "function"), covering={**INDUCTOR, "*/v*": features, "*": nothing},
     ),
     "default": Tier(
-        "four dtypes and all modes but compile, of compile-aot, vmap and xla a few of each kind",
+        "four dtypes and all modes but compile; of vmap and xla a few cases of each kind, of compile-aot a few shapes",
         without=("compile",), covering=SAMPLED,
     ),
     "full": Tier(
