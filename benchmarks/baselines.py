@@ -3,10 +3,10 @@
     tox -e jax-0.6.2,jax-0.10.2,tensorflow-2.18.1,tensorflow-2.21.0,torch-2.13.0 -- --dtype float32
     python benchmarks/baselines.py runs            # writes baselines/jax-0.10.2.jsonl.gz and so on
 
-All rows are kept but those of cases whose inputs are no longer the suite's, which no gate would compare; of one
-that passes, three figures of its error, and not what was computed, where and in which time. Exit code 2 for a file
-that is no run, or an incomplete one. After a change of cases `python benchmarks/baselines.py baselines` takes out what
-cannot be compared any more.
+All rows are kept but those of cases whose inputs are no longer the suite's, which no gate would compare, or that the
+default tier no longer takes, which would be gone from every new run; of one that passes, three figures of its error,
+and not what was computed, where and in which time. Exit code 2 for a file that is no run, or an incomplete one. After a
+change of cases or of the tier `python benchmarks/baselines.py baselines` takes out what cannot be compared any more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from versions import printed
@@ -25,6 +25,7 @@ from gradparity.cases import digests_of_inputs
 from gradparity.op import Result
 from gradparity.reference import OPS
 from gradparity.results import Run, Writer
+from gradparity.tiers import TIERS
 
 FOLDER = Path(__file__).parents[1] / "baselines"
 KEPT = 2  # releases of a framework
@@ -50,10 +51,22 @@ def current(inputs: Mapping[str, str]) -> dict[str, str]:
     return {place: digest for place, digest in inputs.items() if digest == today.get(place)}
 
 
+@cache
+def taken(op: str, mode: str, dtype: str, direction: str) -> frozenset[str]:
+    """The cases that the default tier takes there."""
+    return frozenset(case.name for case in TIERS["default"].cases(OPS[op], mode, dtype, direction))
+
+
+def compared(row: Result, inputs: Mapping[str, str]) -> bool:
+    """Whether a run of today has the row, of the same inputs."""
+    of_today = f"{row.op}/{row.dtype}/{row.case}" in inputs
+    return of_today and row.case in taken(row.op, row.mode, row.dtype, row.check.partition(".")[0])
+
+
 def write(run: Run, path: Path) -> int:
     """The number of rows."""
     inputs = current(run.header["inputs"])
-    rows = [small(row) for row in run.rows if f"{row.op}/{row.dtype}/{row.case}" in inputs]
+    rows = [small(row) for row in run.rows if compared(row, inputs)]
     with results.written_whole(path) as half, Writer(half) as writer:
         writer.line({**run.header, "inputs": inputs, "planned": len(rows)})
         writer.rows(rows)

@@ -143,9 +143,10 @@ def test_a_baseline_is_the_run_that_it_was_made_of_to_a_gate(tmp_path: Path, mon
 def test_a_baseline_has_no_case_whose_inputs_are_others_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "FOLDER", tmp_path)
     kept, changed, gone = SCALE_1, replace(SCALE_1, case="scale-10"), replace(SCALE_1, case="gone")
+    not_taken = replace(SCALE_1, mode="compile-aot", check="invariant.shift")
     digest = digests_of_inputs(OPS["softmax"], "float32", 0)["scale-1"]
     inputs = {"softmax/float32/scale-1": digest, "softmax/float32/scale-10": "00", "softmax/float32/gone": "00"}
-    rows = [kept, changed, gone, replace(kept, op="gone")]
+    rows = [kept, changed, gone, replace(kept, op="gone"), not_taken]
     assert baselines.main([release(tmp_path / "a.jsonl", "2.9.1", *rows, inputs=inputs)]) == 0
     made = results.read(tmp_path / "torch-2.9.1.jsonl.gz")
     assert [row.id for row in made.rows] == [kept.id]
@@ -174,6 +175,8 @@ def test_the_baselines_are_runs_of_todays_inputs_without_failures(path: Path) ->
     assert len({row.op for row in run.rows}) > len(OPS) / 2, "too much was taken out: make the runs again"
     again = "python benchmarks/baselines.py baselines"
     assert baselines.current(run.header["inputs"]) == run.header["inputs"], f"cases have changed: {again}"
+    gone = [row.id for row in run.rows if not baselines.compared(row, run.header["inputs"])]
+    assert not gone, f"the default tier has changed: {again}"
 
 
 def test_there_are_baselines_of_each_framework() -> None:
