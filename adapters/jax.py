@@ -128,6 +128,16 @@ def value_and_vjp_by_row(
     return value_and_vjp(row_of(fn, axis), arrays, wrt, g, mapped(axis))
 
 
+def derived_by_row(what: str) -> Any:
+    """The verb of op.DERIVED, of each row."""
+
+    def verb(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+        axis = axis_of_rows(fn)
+        return derived(what, mapped(axis))(row_of(fn, axis), arrays, wrt, tangent, g)
+
+    return verb
+
+
 @lru_cache(COMPILED)
 def row_of(fn: Fn, axis: int) -> Fn:
     """fn of one row, which it is given as a batch of one."""
@@ -846,6 +856,7 @@ ADAPTERS = (
     Adapter(
         "jax", "vmap", "jax", IMPLEMENTATIONS, value_by_row, value_and_vjp_by_row,
         show=SHOW | {"import": IMPORT_BY_ROW, "compile": "by_row({})", "vjp": VJP_BY_ROW},
+        derived={d: derived_by_row(d) for d in DERIVED},
         process=PROCESS, keeps=KEEPS, forget=forget, known_failures=KNOWN_FAILURES, baseline=BASELINE,
         companions=("jaxlib",),
     ),

@@ -12,7 +12,7 @@ from typing import Any
 from gradparity.adapter import Adapter, AtEdges, Fn, Implementation, at_edges
 from gradparity.adapters import jax, tensorflow, torch
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
-from gradparity.op import GradparityError, Raises
+from gradparity.op import DERIVED, GradparityError, Raises
 
 
 def on(backend: str, verb: Fn) -> Fn:
@@ -228,10 +228,11 @@ NO_ROWS = dict.fromkeys(
 # torch and jax: keras's rules of promotion make float64 float32 wherever they are asked
 DEMOTED = "keras computes it in float32: https://github.com/keras-team/keras/issues/23704"
 NO_FLOAT64 = {"float64/*": DEMOTED}
-NO_MEAN_IN_FLOAT64 = dict.fromkeys(("float64/vjp/*mean*", "float64/invariant/*mean*"), DEMOTED)
-FLOAT32_FOR_FLOAT64 = dict.fromkeys(("float64/vjp/*", "float64/invariant/*"), DEMOTED)
+BESIDE_THE_VALUE = ("vjp", "invariant", *DERIVED)
+NO_MEAN_IN_FLOAT64 = dict.fromkeys((f"float64/{direction}/*mean*" for direction in BESIDE_THE_VALUE), DEMOTED)
+FLOAT32_FOR_FLOAT64 = dict.fromkeys((f"float64/{direction}/*" for direction in BESIDE_THE_VALUE), DEMOTED)
 FLOAT64_FOR_LESS = dict.fromkeys(
-    (f"{dtype}/{direction}/*" for dtype in ("float32", "*float16") for direction in ("vjp", "invariant")),
+    (f"{dtype}/{direction}/*" for dtype in ("float32", "*float16") for direction in BESIDE_THE_VALUE),
     "its value is float64: see there",
 )
 OF_ITS_OWN_TYPE = {
@@ -392,15 +393,17 @@ def is_class(api: str) -> bool:
 
 
 def adapter(
-    mode: str, backend: Any, declared: tuple[Implementation, ...], compiled: Any = None, **more: Any
-) -> Adapter:
+    mode: str, backend: Any, declared: tuple[Implementation, ...], compiled: Any = None,
+    show: Mapping[str, str] | None = None,
+) -> Adapter:  # fmt: skip
     name, own = backend.__name__.rpartition(".")[2], {} if compiled is None else {"compiled": compiled}
     shown = f"import os; os.environ['KERAS_BACKEND'] = '{name}'; import keras; {backend.SHOW['import']}"
     return Adapter(
         "keras", mode, "keras", declared,
         on(name, partial(backend.value, **own)), on(name, partial(backend.value_and_vjp, **own)),
-        show={**backend.SHOW, "import": shown, **more}, process={**backend.PROCESS, "KERAS_BACKEND": name},
-        keeps=getattr(backend, "KEEPS", {}), forget=backend.forget,
+        show={**backend.SHOW, **(show or {}), "import": shown},
+        derived={d: on(name, backend.derived(d, **own)) for d in DERIVED},
+        process={**backend.PROCESS, "KERAS_BACKEND": name}, keeps=getattr(backend, "KEEPS", {}), forget=backend.forget,
         default=mode == "tensorflow", known_failures=KNOWN_FAILURES, companions=(name,),
     )  # fmt: skip
 
@@ -410,14 +413,7 @@ ON_TENSORFLOW = implementations(TENSORFLOW, "tensorflow")
 
 ADAPTERS = (
     adapter("tensorflow", tensorflow, ON_TENSORFLOW),
-    adapter(
-        "tensorflow-function",
-        tensorflow,
-        ON_TENSORFLOW,
-        tensorflow.function,
-        compile=tensorflow.COMPILE,
-        vjp=tensorflow.VJP_FUNCTION,
-    ),
+    adapter("tensorflow-function", tensorflow, ON_TENSORFLOW, tensorflow.function, tensorflow.SHOW_FUNCTION),
     adapter("torch", torch, implementations(TORCH, "torch")),
-    adapter("jax-jit", jax, implementations(JAX, "jax"), jax.jit, compile="jax.jit({})", vjp=jax.VJP_JIT),
+    adapter("jax-jit", jax, implementations(JAX, "jax"), jax.jit, jax.SHOW_JIT),
 )

@@ -13,7 +13,8 @@ from gradparity.adapters.jax import (
     KEEPS,
     PROCESS,
     SHOW,
-    VJP_JIT,
+    SHOW_JIT,
+    derived,
     forget,
     jit,
     value,
@@ -21,7 +22,7 @@ from gradparity.adapters.jax import (
 )
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Raises
+from gradparity.op import DERIVED, Raises
 
 
 def cross_entropy(x: Any, t: Any, reduction: str) -> Any:
@@ -90,7 +91,9 @@ OF_LOG_SOFTMAX = {
 NO_LABEL = "jax.nn.one_hot of a label out of range is 0 everywhere: the loss is that of a row without a label"
 IN_FLOAT64 = "its value is float64: see there"
 FLOAT64_FOR_LESS = {
-    f"{dtype}/{direction}/*": IN_FLOAT64 for dtype in ("float32", "*float16") for direction in ("vjp", "invariant")
+    f"{dtype}/{direction}/*": IN_FLOAT64
+    for dtype in ("float32", "*float16")
+    for direction in ("vjp", "invariant", *DERIVED)
 }
 
 # What is due at the edges that frameworks decide about: see gradparity list ops.
@@ -167,12 +170,12 @@ IMPORTED = SHOW | {"import": f"import optax; {SHOW['import']}"}
 ADAPTERS = (
     Adapter(
         "optax", "eager", "optax", IMPLEMENTATIONS, value, value_and_vjp,
-        show=IMPORTED, process=PROCESS, keeps=KEEPS, forget=forget, default=True,
-        known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jax", "jaxlib"),
+        show=IMPORTED, derived={d: derived(d) for d in DERIVED}, process=PROCESS, keeps=KEEPS, forget=forget,
+        default=True, known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jax", "jaxlib"),
     ),
     Adapter(
         "optax", "jit", "optax", IMPLEMENTATIONS, partial(value, compiled=jit), partial(value_and_vjp, compiled=jit),
-        show=IMPORTED | {"compile": "jax.jit({})", "vjp": VJP_JIT}, process=PROCESS, keeps=KEEPS, forget=forget,
-        known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jax", "jaxlib"),
+        show=IMPORTED | SHOW_JIT, derived={d: derived(d, jit) for d in DERIVED}, process=PROCESS, keeps=KEEPS,
+        forget=forget, known_failures=KNOWN_FAILURES, baseline=BASELINE, companions=("jax", "jaxlib"),
     ),
 )  # fmt: skip

@@ -941,9 +941,6 @@ dx = derived({{args}}, v, g)
 """,
 }
 COMPILE = "tf.function({}, autograph=False)"
-XLA = {key: text.replace("autograph=False", "autograph=False, jit_compile=True") for key, text in {
-    "compile": COMPILE, "vjp": VJP_FUNCTION,
-}.items()}  # fmt: skip
 PROCESS = {
     **THREADS, "TF_NUM_INTRAOP_THREADS": "{threads}", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
 }  # fmt: skip
@@ -954,6 +951,9 @@ SHOW = {
 SHOW_FUNCTION = {
     "compile": COMPILE, "vjp": VJP_FUNCTION,
     **{d: "@tf.function(autograph=False)\n" + SHOW[d] for d in SHOW_DERIVED},
+}  # fmt: skip
+SHOW_XLA = {
+    k: text.replace("autograph=False", "autograph=False, jit_compile=True") for k, text in SHOW_FUNCTION.items()
 }  # fmt: skip
 KNOWN_FAILURES = str(Path(__file__).with_suffix(".toml"))
 BASELINE = recorded(__file__)
@@ -973,6 +973,7 @@ ADAPTERS = (
     ),
     Adapter(
         "tensorflow", "xla", "tensorflow", IN_XLA, partial(value, compiled=xla), partial(value_and_vjp, compiled=xla),
-        show=SHOW | XLA, alias="tf", process=PROCESS, forget=forget, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        show=SHOW | SHOW_XLA, derived={d: derived(d, xla) for d in DERIVED}, alias="tf", process=PROCESS, forget=forget,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

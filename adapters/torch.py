@@ -26,7 +26,7 @@ from gradparity.adapter import (
 )
 from gradparity.arithmetic import FUSED, STEPWISE, Precision
 from gradparity.misrounded import recorded
-from gradparity.op import Array, Arrays, FallbackError, Raises, UnsupportedError
+from gradparity.op import DERIVED, Array, Arrays, FallbackError, Raises, UnsupportedError
 
 # torch.compile goes on in eager mode once it has compiled a function for so many shapes: never
 LIMITS, MANY = ("cache_size_limit", "accumulated_cache_size_limit"), 10**9
@@ -94,6 +94,11 @@ def hvp_reverse(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | Non
     if not dx.requires_grad:
         return to_numpy(torch.zeros_like(x))
     return to_numpy(torch.autograd.grad(dx, x, to_framework(tangent), materialize_grads=True)[0])
+
+
+def derived(what: str) -> Any:
+    """The verb of op.DERIVED."""
+    return {"jvp": jvp, "hvp": hvp, "hvp-reverse": hvp_reverse}[what]
 
 
 def function_of(fn: Fn, arrays: Arrays, wrt: str) -> tuple[Fn, Any]:
@@ -185,6 +190,32 @@ def value_and_vjp_by_row(
     args = {k: to_framework(v) for k, v in arrays.items()}
     ys, dx = torch.func.vmap(run, axis, axis)(args, to_framework(g))
     return tuple(map(to_numpy, ys)), {k: to_numpy(v) for k, v in dx.items()}
+
+
+def derived_by_row(what: str) -> Any:
+    """The verb of op.DERIVED, of each row."""
+
+    def verb(fn: Fn, arrays: Arrays, wrt: str, tangent: Array, g: Array | None) -> Array:
+        import torch
+
+        axis = axis_of_rows(fn)
+
+        def of_row(args: Any, v: Any, *cotangent: Any) -> Any:
+            def first(x: Any) -> Any:
+                return row_of(fn, axis)(**args | {wrt: x})[0]
+
+            def gradient(x: Any) -> Any:
+                return torch.func.vjp(first, x)[1](*cotangent)[0]
+
+            if what == "hvp-reverse":
+                return torch.func.vjp(gradient, args[wrt])[1](v)[0]
+            return torch.func.jvp(first if what == "jvp" else gradient, (args[wrt],), (v,))[1]
+
+        args = {k: to_framework(v) for k, v in arrays.items()}
+        given = [to_framework(a) for a in (tangent, g) if a is not None]
+        return to_numpy(torch.func.vmap(of_row, axis, axis)(args, *given))
+
+    return verb
 
 
 def row_of(fn: Fn, axis: int) -> Fn:
@@ -960,7 +991,7 @@ BASELINE = recorded(__file__)
 ADAPTERS = (
     Adapter(
         "torch", "eager", "torch", IMPLEMENTATIONS, value, value_and_vjp,
-        show=SHOW, derived={"jvp": jvp, "hvp": hvp, "hvp-reverse": hvp_reverse}, process=PROCESS, default=True,
+        show=SHOW, derived={d: derived(d) for d in DERIVED}, process=PROCESS, default=True,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(
@@ -978,6 +1009,7 @@ ADAPTERS = (
     ),
     Adapter(
         "torch", "vmap-grad", "torch", BY_ROW, value_by_row, value_and_vjp_by_row,
-        show=SHOW_BY_ROW, process=PROCESS, known_failures=KNOWN_FAILURES, baseline=BASELINE,
+        show=SHOW_BY_ROW, derived={d: derived_by_row(d) for d in DERIVED}, process=PROCESS,
+        known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip
