@@ -131,8 +131,8 @@ class AdjointRun(ResidualRun):
 
     def bounds(self, group: Group, silent: str) -> dict[str, Tracked]:
         """0, and how far from it the residual may be: as of an invariant."""
-        both = [expected(self.op, self.implementation, group, self.dtype, d, silent) for d in ("jvp", "vjp")]
-        found = self.residuals(group, *both, exact_in_wide)
+        jvp, vjp = (expected(self.op, self.implementation, group, self.dtype, d, silent) for d in ("jvp", "vjp"))
+        found = self.residuals(group, jvp, vjp, exact_in_wide)
         return {k: Tracked(0 * r.v, sound(r, self.op).e + size(r.v), r.a) for k, r in found.items()}
 
     def computed(self, group: Group) -> dict[str, Array]:
