@@ -305,7 +305,7 @@ class Run:
                 return {"status": "unsupported", "reason": words}
             words = "the bound is infinite at every element: nothing was judged"
             return {"status": "error", "reason": "unbounded", "message": words}
-        at = tuple(map(int, np.unravel_index(np.argmax(ratio), ratio.shape)))
+        at = worst(ratio, np.isfinite(got) & np.isfinite(want))
         error = float(ratio[at])
         seen = {"status": "pass", "error": error, "at": at, "ulp": distance(got[at], want[at], form),
                 "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3)}  # fmt: skip
@@ -351,6 +351,14 @@ class Run:
 
     def message(self, row: Result, words: str) -> str:
         return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"
+
+
+def worst(ratio: Array, finite: Array) -> tuple[int, ...]:
+    """Where the largest ratio is; of several what is not finite, so that a failure is of the same kind wherever it
+    lies."""
+    largest = ratio == ratio.max()
+    first = np.argmax(largest & ~finite if (largest & ~finite).any() else largest)
+    return tuple(map(int, np.unravel_index(first, ratio.shape)))
 
 
 def value_of(

@@ -21,6 +21,7 @@ from gradparity.cases import BESIDE
 from gradparity.check import check
 from gradparity.comparison import ratios
 from gradparity.conform import explain
+from gradparity.judge import worst
 from gradparity.mutants.defects import raises
 from gradparity.mutants.ragged_centroid import centroid_loss, centroid_vjp
 from gradparity.mutants.softmax_family import via_logsumexp
@@ -474,3 +475,11 @@ def test_the_bounds_of_a_wider_class_do_not_accuse_either(op: Op, dtype: str, di
 def rounded_everywhere(fn: Fn) -> Fn:
     """fn on arrays of the dtype under test."""
     return lambda *gy, **kw: each(lambda y: np.asarray(y).astype(kw["x"].dtype), fn(*gy, **kw))
+
+
+def test_of_two_errors_without_measure_the_one_that_is_not_finite_is_reported() -> None:
+    """Known failures name the kind: it must not depend on which element comes first, which the seed may decide."""
+    ratio, finite = np.array([[0.5, np.inf], [np.inf, np.inf]]), np.array([[True, True], [True, False]])
+    assert worst(ratio, finite) == (1, 1)
+    assert worst(ratio, np.full((2, 2), True)) == (0, 1)
+    assert worst(np.array([0.5, 2.0]), np.array([False, True])) == (1,)
