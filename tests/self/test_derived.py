@@ -359,7 +359,8 @@ def test_a_derivative_rounds_every_operation_unless_it_declares_otherwise() -> N
 
 # --- programs
 
-SHOWN = [a for a in catalogue.adapters() if a.derived]
+# Keras's are those of its backend, of which a process has one; Optax has JAX's.
+SHOWN = [a for a in catalogue.adapters() if a.derived and a.framework in ("torch", "tensorflow", "jax")]
 
 
 @pytest.mark.parametrize("adapter", SHOWN, ids=[a.name.replace(" ", "-") for a in SHOWN])
@@ -374,6 +375,10 @@ def test_a_program_prints_the_derivative(adapter: Adapter, name: str) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 text = snippet(op, one, adapter, case, row)
+                if row.is_residual:
+                    assert all(line.startswith("# ") for line in text.splitlines())
+                    assert f"sum(g * jvp(f, {op.wrt[0]}, v))" in text or len(op.wrt) > 1
+                    continue
                 exec(text, {"__name__": "snippet", "print": lambda *x, out=printed: out.extend(map(str, x))})
             got, want = float(row.got), float(row.want)
             assert abs(float(printed[0]) - want) <= abs(got - want) / max(row.error, 1e-300) or printed[0] == row.got, (
