@@ -468,6 +468,9 @@ def multilabel_margin(x: Any, t: Any, reduction: str) -> Any:
 
 NAN = float("nan")
 F16_SOFTMAX = "float16 takes the path of many roundings where bfloat16 is computed in float32 by oneDNN"
+# What holds with oneDNN and without: TensorFlow takes it by itself where the processor has VNNI or bfloat16.
+BF16_SOFTMAX = "without AVX-512 bfloat16 takes the path of many roundings, with it oneDNN's of one"
+BF16_MATMUL = "without AVX-512 a product of matrices is rounded to bfloat16 more than once"
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
 F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
 LOSSES = "the losses are rounded to 16 bits before tf.reduce_sum or tf.reduce_mean adds them up"
@@ -643,9 +646,11 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "softmax", "tf.nn.softmax", renames={"x": "logits"},
         precision={
-            "float16/value/*": Precision("B", finding=F16_SOFTMAX), "bfloat16/value/*": FUSED,
-            "bfloat16/vjp/*": STEPWISE, "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS),
+            "float16/value/*": Precision("B", finding=F16_SOFTMAX),
+            "bfloat16/value/*": Precision("B", finding=BF16_SOFTMAX), "bfloat16/vjp/*": Precision("B"),
+            "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS),
         },
+        unsupported={"*/number": "it raises, with oneDNN another exception than without, and the processor decides"},
     ),
     Implementation(
         "log_softmax", "tf.nn.log_softmax", renames={"x": "logits"},
@@ -744,8 +749,8 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "layered_cross_entropy", fn=layered_cross_entropy, conventions=OF_PROBABILITIES,
         precision={
-            **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "float16/value/*": Precision("B"),
-            "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
+            **dict.fromkeys(F16_REDUCED, Precision("C", finding=F16_SUM)), "*float16/value/*": Precision("B"),
+            "bfloat16/vjp/*": Precision("B", finding=BF16_SOFTMAX), "*float16/*": STEPWISE, "float32/vjp/*": RECIPROCAL,
         },
         edges=NLL_EDGES,
     ),
@@ -832,7 +837,10 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     ),
     Implementation(
         "logistic_regression", fn=logistic_regression, road="sigmoid-and-target", conventions={"penalty": 0.5},
-        precision={"*float16/*": Precision("B")},
+        precision={
+            "bfloat16/vjp/separated": Precision("C", finding=BF16_MATMUL),
+            "bfloat16/vjp/reg-3-scale-10": Precision("C", finding=BF16_MATMUL), "*float16/*": Precision("B"),
+        },
     ),
     Implementation(
         "categorical_hinge", fn=categorical_hinge, road="from-the-margin",

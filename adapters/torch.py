@@ -532,6 +532,7 @@ ADDED_IN_TURN = {
 NLL_PRECISION = {
     "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
     "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
+    "*float16/vjp/mean-*": STEPWISE,  # by the number of rows, and by the probability
     "*float16/*": FUSED,
 }
 
@@ -746,7 +747,10 @@ FUNCTIONS: tuple[Implementation, ...] = (
     ),
     Implementation(
         "ragged_centroid", fn=ragged_centroid,
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B")},
+        precision={
+            "*float16/*/*size-*": Precision("C", finding=IN_TURN),  # so many in a class that it shows
+            "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("B"),
+        },
     ),
     Implementation("ragged_centroid", fn=ragged_centroid_loop, precision={"*float16/*": Precision("B")}),
     Implementation(
@@ -783,7 +787,7 @@ FUNCTIONS: tuple[Implementation, ...] = (
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
         conventions={**OF_PROBABILITIES, "every_log": False},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/*": FUSED},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/mean-*": STEPWISE, "*float16/vjp/*": FUSED},
         edges=SHORT_EDGES,
     ),
     Implementation(
@@ -796,7 +800,10 @@ FUNCTIONS: tuple[Implementation, ...] = (
     ),
     Implementation(
         "softmax_regression", fn=softmax_regression, conventions={"penalty": 1.0},
-        precision={"*float16/vjp/*": STEPWISE, "*float16/*": Precision("B", finding=NLL_SUM)},
+        precision={
+            "float16/vjp/size-*": Precision("B"), "*float16/vjp/*": STEPWISE,
+            "*float16/*": Precision("B", finding=NLL_SUM),
+        },
     ),
     Implementation(
         "multiclass_hinge", "torch.nn.functional.multi_margin_loss", renames={"x": "input", "t": "target"},

@@ -7,7 +7,8 @@ status = "fail"                                           # or "error"
 kind = "nonfinite"                                        # the reason that the row must have
 max_error = inf                                           # for "fail": the largest error that is still this failure
 reason = "..."
-link = "https://..."                                      # optional, like platform (a sys.platform) and
+link = "https://..."                                      # optional, like platform (a sys.platform),
+processor = "AVX512F"                                     # part of what environment.processor() says of it, and
 expires = 2027-01-31                                      # the day after which the row fails again
 """
 
@@ -28,6 +29,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from gradparity import toml
+from gradparity.environment import processor
 from gradparity.op import GradparityError, Result
 
 TO_DO = "TODO"  # a reason that is still to be written begins so
@@ -45,6 +47,7 @@ class KnownFailure:
     max_error: float = math.nan
     link: str = ""
     platform: str = ""
+    processor: str = ""
     expires: datetime.date | None = None
     source: str = ""
 
@@ -75,7 +78,8 @@ class KnownFailure:
             in_range = SpecifierSet(self.versions).contains(Version(version), prereleases=True)
         except InvalidVersion:
             in_range = False
-        return in_range and self.platform in ("", sys.platform) and (self.expires is None or today <= self.expires)
+        here = self.platform in ("", sys.platform) and self.processor in processor()
+        return in_range and here and (self.expires is None or today <= self.expires)
 
     def expects(self, result: Result) -> bool:
         """Whether this is how the row was known to fail. A crash never hides behind a wrong number."""
@@ -106,7 +110,7 @@ def as_list(raws: Any, path: Path) -> list[Any]:
 KEYS = tuple(f.name for f in fields(KnownFailure) if f.name != "source")
 TYPES = {
     "id": (str, list), "versions": (str,), "status": (str,), "kind": (str,), "reason": (str,),
-    "max_error": (int, float), "link": (str,), "platform": (str,), "expires": (datetime.date,),
+    "max_error": (int, float), "link": (str,), "platform": (str,), "processor": (str,), "expires": (datetime.date,),
 }  # fmt: skip
 
 
