@@ -569,7 +569,10 @@ def test_run_ends_with_a_table_a_file_and_0(tmp_path: Path) -> None:
     assert "unsup" in done.stdout
     run = results.read(path)
     assert run.complete
-    assert run.footer["counts"] == {"pass": 303, "unsupported": 319, "xfail": 1}
+    # shares of misrounded results aside: they are recorded of one kind of processor, and unsupported on another
+    counts = Counter(row.status for row in run.rows if not row.is_share)
+    assert counts == {"pass": 301, "unsupported": 317, "xfail": 1}
+    assert sum(run.footer["counts"].values()) == len(run.rows)
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
