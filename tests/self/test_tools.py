@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 import zipfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
