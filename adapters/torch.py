@@ -529,10 +529,12 @@ ADDED_IN_TURN = {
     "*float16/value/*": Precision("C", sharp=True, finding=IN_TURN), "*float16/vjp/*": FUSED,
 }  # fmt: skip
 
+DIVIDED_TWICE = "the gradient of a mean is divided by the number of rows and by the probability: it is rounded twice"
+OF_A_MEAN = Precision("B", sharp=True, finding=DIVIDED_TWICE)
 NLL_PRECISION = {
     "*float16/value/sum-*": Precision("C", finding=NLL_SUM),
     "*float16/value/mean-*": Precision("C", finding=NLL_SUM),
-    "*float16/vjp/mean-*": STEPWISE,  # by the number of rows, and by the probability
+    "*float16/vjp/mean-size-*": OF_A_MEAN,
     "*float16/*": FUSED,
 }
 
@@ -787,7 +789,7 @@ FUNCTIONS: tuple[Implementation, ...] = (
     Implementation(
         "negative_log_likelihood", fn=negative_log_likelihood_gather,
         conventions={**OF_PROBABILITIES, "every_log": False},
-        precision={"*float16/value/*": STEPWISE, "*float16/vjp/mean-*": STEPWISE, "*float16/vjp/*": FUSED},
+        precision={"*float16/value/*": STEPWISE, "*float16/vjp/mean-size-*": OF_A_MEAN, "*float16/vjp/*": FUSED},
         edges=SHORT_EDGES,
     ),
     Implementation(

@@ -43,12 +43,14 @@ class Sizes:
     make(draw, shape, params): its arrays; of a shape of rank 2 the trailing axis is that of the classes
     ranks: those that it takes; class_axis: where the trailing length is, None for anywhere
     longest: the largest trailing length, where memory grows with its square or so many errors leave no bound
+    longest_in_16_bits: the same of the dtypes of 16 bits
     """
 
     make: Make
     ranks: tuple[int, ...] = (2,)
     class_axis: int | None = -1
     longest: int = max(TRAILING)
+    longest_in_16_bits: int = max(TRAILING)
 
 
 def scores(draw: Draw, shape: Shape, params: Mapping[str, Any]) -> Arrays:
@@ -145,7 +147,7 @@ SIZES: Mapping[str, Sizes] = {
     "soft_cross_entropy": Sizes(distributed),
     "negative_log_likelihood": Sizes(probable),
     "categorical_cross_entropy": Sizes(probable_and_distributed),
-    "layered_cross_entropy": Sizes(layered, longest=129),  # in float16 probabilities of more classes round to 0
+    "layered_cross_entropy": Sizes(layered, longest_in_16_bits=129),  # in float16 probabilities of more round to 0
     "softmax_regression": Sizes(regressed(softmax_regression.random), longest=4096),
     "logistic_regression": Sizes(regressed(logistic_regression.random), longest=4096),
     "multilabel_margin": Sizes(listed, longest=129),
@@ -165,7 +167,8 @@ def sized(op: Op, sizes: Sizes, dtype: str, seed: int) -> tuple[Case, ...]:
     """The operation's cases of drawn sizes in this dtype, by this seed."""
     draw = Draw(f"{op.name}/sizes", "float64", seed)
     pair = next(pair for pair in PAIRS if dtype in pair)
-    every = (case_of(op, sizes, draw, rows, c, d) for rows, c, d in dealt(draw, sizes.longest, pair) if d == dtype)
+    longest = sizes.longest if "float32" in pair else min(sizes.longest, sizes.longest_in_16_bits)
+    every = (case_of(op, sizes, draw, rows, c, d) for rows, c, d in dealt(draw, longest, pair) if d == dtype)
     return tuple({case.name: case for case in every}.values())
 
 

@@ -330,6 +330,15 @@ def test_a_bound_that_is_infinite_everywhere_judges_nothing_and_is_an_error() ->
     assert row.message.endswith("the bound is infinite at every element: nothing was judged")
 
 
+@pytest.mark.parametrize(("dtype", "status"), [("float32", "error"), ("bfloat16", "unsupported")])
+def test_of_a_size_it_is_unsupported_in_16_bits_where_a_long_sum_has_no_bound(dtype: str, status: str) -> None:
+    op = quotient(0.5, -3.0)
+    sized = replace(op, cases=tuple(replace(case, alone=True) for case in op.cases))
+    own = Implementation("quotient", "shifted", lambda x: shifted(x).astype(x.dtype))
+    (row,) = check(sized, own, NUMPY, dtype, "value")
+    assert row.status == status
+
+
 @pytest.mark.parametrize(("wrong", "status"), [(0, "pass"), (1, "fail")])
 def test_a_bound_that_is_infinite_at_one_element_judges_the_others(wrong: int, status: str) -> None:
     def fn(x: Array) -> Array:

@@ -31,7 +31,7 @@ from gradparity.adapter import ROOM, Adapter, Implementation, Memory
 from gradparity.cases import digests_of_inputs
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
-from gradparity.environment import cache_folder
+from gradparity.environment import cache_folder, processor
 from gradparity.mutation import NUMPY
 from gradparity.mutation import right as right_of
 from gradparity.op import FORMATS, GradparityError, Op, Result, nearest
@@ -442,6 +442,11 @@ def test_known_failures_are_strict_both_ways(tmp_path: Path, row: Result, status
 @pytest.mark.parametrize(("version", "applies"), [("1.9", False), ("2.13.0", True), ("2.14.0.dev20261101", True)])
 def test_known_failures_are_for_versions(tmp_path: Path, version: str, applies: bool) -> None:
     assert bool(entries(tmp_path, version=version)) == applies
+
+
+def test_known_failures_are_for_processors(tmp_path: Path) -> None:
+    assert entries(tmp_path, f'{ENTRY}processor = "{processor().split()[-1]}"\n')
+    assert not entries(tmp_path, f'{ENTRY}processor = "abacus"\n')
 
 
 def test_known_failures_expire(tmp_path: Path) -> None:
