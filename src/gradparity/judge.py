@@ -233,7 +233,7 @@ class Run:
         seen = {"exception": kind} | ({"got": kind, "want": self.raises} if self.raises else {})
         if isinstance(exception, FallbackError):
             return seen | {"status": "error", "reason": "fallback", "message": words}
-        if kind == self.raises:
+        if self.raises in (base.__name__ for base in type(exception).__mro__):
             return seen | {"status": "pass", "error": 0.0, "ulp": 0.0}
         if case.edge:
             words += f"; declared {self.row.conventions}"

@@ -94,7 +94,7 @@ class Convention:
 
 @dataclass(frozen=True)
 class Raises:
-    """As the value of a convention: an exception of this type is due, by its name without the module."""
+    """As the value of a convention: an exception of this type or a subclass is due, by its name without the module."""
 
     exception: str
 

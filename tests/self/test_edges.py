@@ -96,6 +96,14 @@ def test_the_exception_that_is_due_is_a_pass_and_is_recorded() -> None:
     assert row.conventions == "bad_label=raises IndexError"
 
 
+def test_a_subclass_of_the_exception_that_is_due_is_a_pass_and_a_base_is_not() -> None:
+    """Which of its errors TensorFlow raises may be decided by the processor."""
+    (row,) = rows(raising(IndexError), {"bad_label": Raises("LookupError")}, "label-c")
+    assert (row.status, row.exception, row.conventions) == ("pass", "IndexError", "bad_label=raises LookupError")
+    (row,) = rows(raising(LookupError), {"bad_label": Raises("IndexError")}, "label-c")
+    assert (row.status, row.reason, row.exception) == ("fail", "convention", "LookupError")
+
+
 @pytest.mark.parametrize("direction", COMPARED)
 def test_another_exception_is_a_failure(direction: str) -> None:
     (row,) = rows(
