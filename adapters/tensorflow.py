@@ -953,6 +953,8 @@ COMPILE = "tf.function({}, autograph=False)"
 PROCESS = {
     **THREADS, "TF_NUM_INTRAOP_THREADS": "{threads}", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
 }  # fmt: skip
+# TensorFlow knows a program by its graph, not by the version that compiled it: the folder must be of one build.
+KEEPS = {"TF_XLA_FLAGS": "--tf_xla_persistent_cache_directory={tensorflow}"}
 SHOW = {
     "import": "import tensorflow as tf", "tensor": "tf.constant({})", "array": "{}.numpy()", "value": VALUE, "vjp": VJP,
     **SHOW_DERIVED,
@@ -982,7 +984,8 @@ ADAPTERS = (
     ),
     Adapter(
         "tensorflow", "xla", "tensorflow", IN_XLA, partial(value, compiled=xla), partial(value_and_vjp, compiled=xla),
-        show=SHOW | SHOW_XLA, derived={d: derived(d, xla) for d in DERIVED}, alias="tf", process=PROCESS, forget=forget,
+        show=SHOW | SHOW_XLA, derived={d: derived(d, xla) for d in DERIVED},
+        alias="tf", process=PROCESS, keeps=KEEPS, forget=forget,
         known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
 )  # fmt: skip

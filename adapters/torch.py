@@ -1013,7 +1013,7 @@ ADAPTERS = (
         "torch", "compile", "torch", IN_INDUCTOR, partial(value, compiled=inductor),
         partial(value_and_vjp, compiled=inductor),
         show=SHOW | {"compile": "torch.compile({}, fullgraph=True, dynamic=False)"},
-        process=PROCESS | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}, keeps={"TORCHINDUCTOR_CACHE_DIR": "{}/torch"},
+        process=PROCESS | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}, keeps={"TORCHINDUCTOR_CACHE_DIR": "{torch}"},
         forget=forget, memory=COMPILES, known_failures=KNOWN_FAILURES, baseline=BASELINE,
     ),
     Adapter(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 
 from gradparity.arithmetic import Precision
+from gradparity.builds import build_of, version_of
 from gradparity.environment import cache_folder, threads
 from gradparity.misrounded import Baseline
 from gradparity.op import (
@@ -195,7 +195,8 @@ class Adapter:
     companions: import names of what it computes with besides, which has versions of its own
     process: environment variables that must be set before the framework is imported; in them {threads} is the number of
         threads that it computes with, and {several} whether they are more than one, true or false
-    keeps: those by which it keeps what it compiled for the next run; {} in them is the folder: see cache_folder
+    keeps: those by which it keeps what it compiled for the next run; {jaxlib} in them is the folder for what the
+        installed build of the module jaxlib compiles: see cache_folder
     show: how a person writes it, for snippets: see gradparity.snippet
     default: the mode that is meant where none is named;  known_failures: path of its TOML file
     baseline: the recorded shares of misrounded results: see gradparity.misrounded; None where there is no record
@@ -240,7 +241,7 @@ class Adapter:
         """All that its process is started with. What is kept changes no result, and what the user has set about it
         stands."""
         folder = cache_folder()
-        kept = {k: os.environ.get(k, v.format(folder)) for k, v in self.keeps.items()} if folder else {}
+        kept = {k: os.environ.get(k, v.format_map(Folders(folder))) for k, v in self.keeps.items()} if folder else {}
         return {**self.on_record, **kept}
 
     @property
@@ -271,6 +272,16 @@ class Adapter:
         arrays and of its outputs belong together, apart from the others; None where there is none"""
         fn = implementation.fn or resolve(implementation.api, {self.alias: self.module})
         return Call(fn, implementation.renames, params, implementation.made_with, axis)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Those of builds in this one, by the name of the module."""
+
+    root: Path
+
+    def __getitem__(self, module: str) -> Path:
+        return self.root / build_of(module)
 
 
 class Call:
@@ -368,22 +379,6 @@ def give_memory_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
-
-
-@cache
-def distributions() -> Mapping[str, list[str]]:
-    """What provides each module: looked up once, it reads every distribution's list of files."""
-    return importlib.metadata.packages_distributions()
-
-
-@cache
-def version_of(module: str) -> str:
-    """The version of whatever distribution provides the module: tensorflow, tensorflow-cpu, tf-nightly."""
-    providers = distributions().get(module, [module])
-    try:
-        return importlib.metadata.version(providers[0])
-    except importlib.metadata.PackageNotFoundError:
-        return "of unknown version"
 
 
 def resolve(api: str, aliases: Mapping[str, str]) -> Fn:

@@ -10,7 +10,8 @@ from fnmatch import translate
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 
-from gradparity.adapter import Adapter, Implementation, version_of
+from gradparity.adapter import Adapter, Implementation
+from gradparity.builds import version_of
 from gradparity.cases import digests_of_inputs
 from gradparity.check import check
 from gradparity.judge import blank

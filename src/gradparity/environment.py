@@ -55,15 +55,24 @@ def processor() -> str:
     return f"{platform.machine()} {widest}"
 
 
-@cache
 def cpu() -> str:
     """The processor's name, as the system gives it."""
+    return cpu_info().get("model name") or platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """The sets of instructions that it has, as the system gives them."""
+    return cpu_info().get("flags") or cpu_info().get("Features") or processor()
+
+
+@cache
+def cpu_info() -> Mapping[str, str]:
+    """What Linux says of the first processor; nothing on other systems."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+        return {}
+    return {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in first.splitlines())}
 
 
 def threads() -> int:

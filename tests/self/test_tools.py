@@ -18,6 +18,7 @@ import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from string import Formatter
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,8 +27,9 @@ import pytest
 from commands import gradparity_command
 
 import gradparity
-from gradparity import catalogue, known_failures, report, results
+from gradparity import builds, catalogue, known_failures, report, results
 from gradparity.adapter import ROOM, Adapter, Implementation, Memory
+from gradparity.builds import build_of
 from gradparity.cases import digests_of_inputs
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
@@ -173,7 +175,7 @@ def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.Monke
     for name in adapter.keeps:  # this process's own
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GRADPARITY_CACHE", str(tmp_path))
-    assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == f"{tmp_path}/jax"
+    assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == f"{tmp_path}/{build_of('jaxlib')}"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "theirs")
     assert adapter.variables["JAX_COMPILATION_CACHE_DIR"] == "theirs"
     monkeypatch.setenv("GRADPARITY_CACHE", "")
@@ -182,6 +184,39 @@ def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.Monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "gradparity"
     assert "JAX_COMPILATION_CACHE_DIR" not in adapter.on_record, "what is kept changes no result: not on record"
+
+
+@pytest.mark.parametrize("what", ["version", "files", "instructions"])
+def test_another_build_or_processor_keeps_what_it_compiled_elsewhere(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow would run what another release compiled."""
+
+    class Provider:
+        version = "2.1"
+
+        def read_text(self, name: str) -> str:
+            return f"{name} of it"
+
+    monkeypatch.setattr(builds, "provider", lambda module: Provider())
+    build = builds.build_of.__wrapped__
+    before = build("jaxlib")
+    assert before.startswith("jaxlib-")
+    assert before == build("jaxlib") != build("torch")
+    if what == "version":
+        monkeypatch.setattr(builds, "version_of", lambda module: "2.2")
+    elif what == "files":
+        monkeypatch.setattr(Provider, "read_text", lambda self, name: "rebuilt")
+    else:
+        monkeypatch.setattr(builds, "instructions", lambda: "avx512f")
+    assert build("jaxlib") != before
+
+
+def test_every_folder_of_what_was_compiled_is_that_of_a_build() -> None:
+    texts = {text for adapter in INSTALLED for text in adapter.keeps.values()}
+    modules = {name for text in texts for _, name, _, _ in Formatter().parse(text) if name is not None}
+    assert modules
+    assert all(builds.provider(module) for module in modules), texts
 
 
 def test_a_process_that_holds_too_much_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
