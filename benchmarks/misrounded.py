@@ -6,8 +6,9 @@
     python benchmarks/misrounded.py --framework torch --mode compile-aot   # and that of other modes
 
 For each row called <check>.misrounded: the largest share of all seeds and 5 standard deviations (see
-gradparity.misrounded.allowed), of the version that is installed. A framework's file is written as a whole, unless
-operations or modes are named. Somebody else's adapter has one if it says baseline=recorded(__file__).
+gradparity.misrounded.allowed), of the version that is installed, on this kind of processor. What a file has of other
+processors stays; what it has of this one is written as a whole, unless operations or modes are named. Somebody else's
+adapter has a file if it says baseline=recorded(__file__).
 Exit code 0; 2 for a wrong option, or if a row gave nothing to count.
 """
 

@@ -44,20 +44,31 @@ class Baseline:
         )
 
     def write(self) -> None:
-        record = {"version": self.version, "processor": self.processor, "shares": self.shares}
-        self.path.write_text(json.dumps(record, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+        """Into its file, beside what is recorded there on other processors."""
+        records = {b.processor: {"version": b.version, "shares": b.shares} for b in (*read(self.path), self)}
+        self.path.write_text(json.dumps(records, indent=0, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def recorded(adapter_file: str) -> Baseline:
-    """What stands beside an adapter module; nothing if there is no such file, and then no row of it can pass."""
+    """What stands beside an adapter module, of this kind of processor, or of another if there is none of this; nothing
+    if there is no such file, and then no row of it can pass."""
     path = Path(adapter_file).with_suffix(".misrounded.json")
+    found = read(path)
+    here = [baseline for baseline in found if baseline.processor == processor()]
+    return next(iter(here or found), Baseline(path=path))
+
+
+def read(path: Path) -> list[Baseline]:
+    """The records of a file, of one processor each; none if there is no such file."""
     if not path.exists():
-        return Baseline(path=path)
+        return []
     try:
-        found = Baseline(**json.loads(path.read_text(encoding="utf-8")), path=path)
-    except (ValueError, TypeError) as error:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        found = [Baseline(**record, processor=name, path=path) for name, record in records.items()]
+        wrong = [name for baseline in found for name, share in baseline.shares.items() if not 0 < share < 1]
+    except (ValueError, TypeError, AttributeError) as error:
         raise GradparityError(f"{path} is no record of shares, benchmarks/misrounded.py writes it: {error}") from None
-    if wrong := [name for name, share in found.shares.items() if not 0 < share < 1]:
+    if wrong:
         raise GradparityError(f"{path}: the share of {wrong[0]} is not between 0 and 1")
     return found
 

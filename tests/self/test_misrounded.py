@@ -23,7 +23,7 @@ from gradparity.arithmetic import Precision
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
 from gradparity.environment import processor
-from gradparity.misrounded import Baseline, allowed, misrounded, quantile, recorded, sample
+from gradparity.misrounded import Baseline, allowed, misrounded, quantile, read, recorded, sample
 from gradparity.mutants import MUTANTS
 from gradparity.mutants.pointwise import EXPS, FAMILY, sigmoid
 from gradparity.mutation import NUMPY, judged, right
@@ -263,8 +263,9 @@ def test_the_record_is_of_these_rows_and_of_the_version_that_is_installed_every_
     pins = dict(re.findall(r"^(\w+)(?:-cpu)?==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     for adapter in adapters:
         assert adapter.baseline is not None
-        assert sorted(adapter.baseline.shares) == sorted(rows)
-        assert adapter.baseline.version == pins.get(framework, adapter.release)
+        for record in read(adapter.baseline.path):
+            assert sorted(record.shares) == sorted(rows), record.processor
+            assert record.version == pins.get(framework, adapter.release)
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -274,11 +275,26 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert recorded(str(tmp_path / "other.py")).shares == {}
 
 
+def test_each_kind_of_processor_has_a_record_of_its_own(tmp_path: Path) -> None:
+    """On one that has none, that of another is there, with which nothing is compared."""
+    path = tmp_path / "own.misrounded.json"
+    other = Baseline("1.0", {"a": 0.5}, path, "abacus")
+    other.write()
+    assert recorded(str(tmp_path / "own.py")) == other
+    assert other.elsewhere("1.0") == f"recorded with 1.0 on abacus, this is 1.0 on {processor()}"
+    own, newer = Baseline("2.0", {"a": 0.25}, path, processor()), Baseline("3.0", {"a": 0.125}, path, processor())
+    for record in (own, newer):
+        record.write()
+        assert read(path) == sorted([other, record], key=lambda b: b.processor)
+        assert recorded(str(tmp_path / "own.py")) == record
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is no record of shares"), ('{"versions": "1"}', "is no record of shares"),
-        (json.dumps({"version": "1", "shares": {"a": 1.0}}), "the share of a is not between 0 and 1"),
+        ("{", "is no record of shares"), ("[]", "is no record of shares"),
+        ('{"version": "1"}', "is no record of shares"), ('{"any": {"versions": "1"}}', "is no record of shares"),
+        (json.dumps({"any": {"version": "1", "shares": {"a": 1.0}}}), "the share of a is not between 0 and 1"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_record_is_named(tmp_path: Path, text: str, words: str) -> None:
