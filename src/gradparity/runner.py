@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,11 +25,26 @@ POLL = 0.2  # seconds between looks at the rows that have come
 PLAIN_EVERY = 10.0  # seconds between lines of progress where there is no terminal
 
 
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """As by Ctrl-C: it is how a CI or a batch system ends what takes too long."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def one_process(
     variables: dict[str, str], adapters: list[Adapter], selection: Selection, options: Sequence[str],
     writer: results.Writer, found: results.Run, console: Console,
 ) -> bool:  # fmt: skip
-    """Runs pytest with one set of environment variables, and takes its rows as they come. True if it ended well."""
+    """Runs pytest with one set of environment variables, and takes its rows as they come. True if it ended well. When
+    it is interrupted no process stays."""
     with tempfile.TemporaryDirectory() as folder:
         part, log = Path(folder, "rows.jsonl"), Path(folder, "pytest.log")
         config = Path(folder, "pytest.ini")
@@ -39,11 +57,8 @@ def one_process(
                 came = results.Run()
                 batches = (take(lines, came, writer, found) for lines in follow(process, part))
                 show_progress(batches, int(found.header["planned"]), "rows", console)
-            except KeyboardInterrupt:
-                return False
             finally:
-                process.terminate()  # if it has not ended
-                process.wait()
+                end(process)
         if process.returncode not in (0, 1):
             tail = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-15:])
             console.print(f"pytest ended with code {process.returncode}:\n{tail}", markup=False)
@@ -62,6 +77,16 @@ def pytest_command(
     for name in ("framework", "mode", "device"):
         command += [f"--{name}={value}" for value in sorted({getattr(a, name) for a in adapters})]
     return command + [f"--{name}={value}" for name in ("dtype", "op") for value in getattr(selection, name)]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """It and its workers, which would go on with their items; nothing if it has ended."""
+    if process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.kill()
+    process.wait()
 
 
 def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:

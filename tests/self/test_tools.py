@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -23,11 +24,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from commands import gradparity_command
 
 import gradparity
-from gradparity import builds, catalogue, known_failures, report, results
+from gradparity import builds, catalogue, cli, known_failures, report, results
 from gradparity.adapter import ROOM, Adapter, Implementation, Memory
 from gradparity.builds import build_of
 from gradparity.cases import digests_of_inputs
@@ -695,6 +697,32 @@ def test_what_hangs_is_an_error_of_reason_timeout(tmp_path: Path, broken: dict[s
     assert run.complete
     assert {(row.status, row.reason) for row in run.rows} == {("error", "timeout")}
     assert "took more than 3 s (--time-limit), and its worker ended itself" in run.rows[0].message
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGTERM ends a process outright where it is not POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_keeps_what_came_and_leaves_no_process(
+    number: int, tmp_path: Path, broken: dict[str, str]
+) -> None:
+    """By a CI, say, while an item hangs; the framework after it, which needs another process, is not begun."""
+    path = tmp_path / "run.jsonl"
+    words = ("--framework=hanging,numpy", "--op=sigmoid,softmax", "--dtype=float32", "-n", "2", "-o", str(path))
+    command = [sys.executable, "-m", "gradparity", "run", *words]
+    process = psutil.Popen(command, env=broken, stdout=subprocess.PIPE, text=True)
+    while not path.exists() or path.read_text(encoding="utf-8").count("\n") < 20:
+        assert process.poll() is None
+        time.sleep(0.1)
+    below = process.children(recursive=True)
+    process.send_signal(number)
+    shown, _ = process.communicate(timeout=60)
+    assert process.returncode == cli.INCOMPLETE
+    assert "INCOMPLETE" in shown
+    run = results.read(path)
+    assert not run.complete
+    assert run.footer
+    assert {row.framework for row in run.rows if row.status == "pass"} == {"numpy"}
+    assert len(below) >= 3, "pytest and its workers"
+    assert psutil.wait_procs(below, timeout=60)[1] == []
 
 
 def test_a_worker_that_holds_too_much_is_replaced_and_no_row_is_lost(tmp_path: Path, broken: dict[str, str]) -> None:
