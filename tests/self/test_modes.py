@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gradparity import catalogue
@@ -161,3 +162,31 @@ def test_every_redeclaration_is_of_an_implementation() -> None:
     own = Implementation("softmax", "f", max)
     with pytest.raises(GradparityError, match="softmax/h"):
         redeclared((own,), {"softmax/h": {"precision": {}}})
+
+
+RAGGED = [i for i in MODES["jax eager"].implementations if i.op == "ragged_centroid"]
+
+
+@pytest.mark.parametrize("implementation", RAGGED, ids=[i.api for i in RAGGED])
+def test_what_jax_compiled_for_a_gradient_it_does_not_compile_again(implementation: Implementation) -> None:
+    """In eager mode either, where a loop is compiled whole: anew each time, if its body is a new function each time."""
+    import jax
+
+    compiled: list[str] = []
+
+    def listen(event: str, seconds: float, **_: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    adapter, op = MODES["jax eager"], OPS["ragged_centroid"]
+    x, t = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 4, 3), np.array([[0, 1, 1, 0], [0, 0, 0, 1]])
+    seen = []
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        for _ in range(2):
+            call = adapter.call(implementation, {"delta": 0.5, "over_classes": "sum", "reduction": "mean"})
+            adapter.value_and_vjp(call, {"x": x, "t": t}, op.wrt, np.float32(1))
+            seen.append(len(compiled))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert seen[1] == seen[0] > 0
