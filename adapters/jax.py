@@ -759,6 +759,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
             "*float16/value/*": STEPWISE, "*float16/vjp/*": Precision("C", sharp=True, finding=ADDS_16_BITS),
         },
         edges=EDGES,
+        unsupported={"*float16/vjp/label-minus-1": "the label is among the wrong ones: it is added and taken away"},
     ),
     Implementation(
         "euclidean_norm", "jax.numpy.linalg.norm", euclidean_norm, road="through-the-square",

@@ -139,7 +139,7 @@ def of_the_margin_vjp(
 ) -> Arrays:  # fmt: skip
     """That of log_sigmoid from its output, for the logits alone."""
     z = np.where(t > 0, x, -x)
-    dz = vjp_from_output(-spread_back(g, reduction, rows_of(x)), log_sigmoid(z), z)["x"]
+    dz = vjp_from_output(-spread_back(g, reduction, rows_of(x)), log_sigmoid_by_output(z), z)["x"]
     return {"x": np.where(t > 0, dz, -dz)}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gradparity import catalogue
 from gradparity.adapter import Adapter, Implementation
-from gradparity.arithmetic import Arithmetic, Tracked, by_its_gradient
+from gradparity.arithmetic import Arithmetic, Precision, Tracked, by_its_gradient
 from gradparity.cases import Group
 from gradparity.check import check
 from gradparity.dual import Dual, NotDifferentiableError
@@ -302,6 +302,22 @@ def test_a_missing_term_fails(name: str, direction: str) -> None:
         wrong = replace(computing(OPS[name]), derived={direction: verb})
         rows = check(OPS[name], implementation(OPS[name]), wrong, dtype, direction)
         assert all(row.status == "fail" for row in rows if row.case in ("scale-1", "transposed")), dtype
+
+
+@pytest.mark.parametrize(("seed", "dtype", "status"), [
+    (4, "bfloat16", "unsupported"), (0, "bfloat16", "pass"), (4, "float32", "pass"),
+])  # fmt: skip
+def test_a_sum_over_the_jacobian_that_bfloat16_gives_no_bound_is_not_judged(
+    seed: int, dtype: str, status: str
+) -> None:  # fmt: skip
+    """Of 256 numbers and more, added up in bfloat16 in any order: how many are not 0 depends on the draw."""
+    op = OPS["multiclass_hinge"]
+    own = replace(implementation(op), precision={"*": Precision("C")})
+    cases = tuple(case for case in op.cases if case.name == "mean-squared")
+    rows = check(op, own, computing(op), dtype, "jvp", cases, seed)
+    assert {(row.status, row.reason) for row in rows if not row.is_residual} == {
+        (status, "so many numbers in bfloat16 have no bound in the precision that is declared" * (status != "pass"))
+    }
 
 
 # --- who has them
