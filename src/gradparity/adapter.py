@@ -240,9 +240,13 @@ class Adapter:
     def variables(self) -> dict[str, str]:
         """All that its process is started with. What is kept changes no result, and what the user has set about it
         stands."""
+        return {**self.on_record, **{k: os.environ.get(k, v) for k, v in self.kept.items()}}
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Those by which it keeps what it compiled, where the user has set none."""
         folder = cache_folder()
-        kept = {k: os.environ.get(k, v.format_map(Folders(folder))) for k, v in self.keeps.items()} if folder else {}
-        return {**self.on_record, **kept}
+        return {k: v.format_map(Folders(folder)) for k, v in self.keeps.items()} if folder else {}
 
     @property
     def installed(self) -> bool:

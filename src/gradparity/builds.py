@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 from collections.abc import Mapping
 from functools import cache
 
-from gradparity.environment import instructions
+from gradparity.environment import instructions, threads
 
 
 @cache
@@ -32,10 +33,15 @@ def version_of(module: str) -> str:
 
 
 @cache
-def build_of(module: str) -> str:
-    """A name for what this build compiles on this processor: jaxlib-0.10.2-0f3a. Two builds of one version differ in
-    the hashes of their files, which pip writes down; a code for one processor may not run on another."""
+def files_of(module: str) -> str:
+    """The names and hashes of its files, which pip writes down."""
     found = provider(module)
-    files = (found and found.read_text("RECORD")) or ""
-    digest = hashlib.blake2b(f"{files}\n{instructions()}".encode(), digest_size=4).hexdigest()
+    return (found and found.read_text("RECORD")) or ""
+
+
+def build_of(module: str) -> str:
+    """A name for what this build compiles here: jaxlib-0.10.2-0f3a5c7e. Two builds of one version differ in their
+    files; code for one processor may not run on another, and the number of threads is written into it."""
+    here = (files_of(module), instructions(), str(threads()), os.environ.get("TF_ENABLE_ONEDNN_OPTS", ""))
+    digest = hashlib.blake2b("\n".join(here).encode(), digest_size=4).hexdigest()
     return f"{module}-{version_of(module)}-{digest}".replace(" ", "-")

@@ -241,7 +241,7 @@ def inputs(chosen: Iterable[Item], seed: int = 0) -> dict[str, str]:
 
 def find(identity: str, seed: int = 0) -> tuple[Item, Case, str]:
     """The item, case and check of a row. Raises GradparityError if there is no such row."""
-    op, *_, check = identity.split("/")
+    op, check = identity.partition("/")[0], identity.rpartition("/")[2]
     for item in catalogued(Selection(op=(op,), seed=seed)) if op in OPS else ():
         if identity.startswith(item.prefix + "/"):
             for case in item.cases:

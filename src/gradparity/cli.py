@@ -152,14 +152,11 @@ def run(
     with results.Writer(path) as writer:
         found = results.Run(plugin.header(selection, items))
         writer.line(found.header)
-        try:
-            with runner.interrupted_by_sigterm():
-                well = [
-                    runner.one_process(variables, adapters, selection, arguments, writer, found, console)
-                    for variables, adapters in catalogue.profiles(item.adapter for item in items)
-                ]
-        except KeyboardInterrupt:
-            well = [False]
+        with runner.interruptible() as stop:
+            well = [
+                runner.one_process(variables, adapters, selection, arguments, writer, found, console, stop)
+                for variables, adapters in catalogue.profiles(item.adapter for item in items)
+            ]
         complete = len(found.rows) == planned and all(well)
         writer.close(found.footer.get("seconds", {}), complete)
         found.footer["complete"] = complete

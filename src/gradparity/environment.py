@@ -27,8 +27,9 @@ VARIABLES = frozenset({
 })  # fmt: skip
 
 
-def environment(processes: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Facts by name. `processes`: the variables that the process of each adapter is started with, by its name."""
+def environment(processes: Mapping[str, Mapping[str, str]], kept: Mapping[str, str]) -> dict[str, Any]:
+    """Facts by name. `processes`: the variables that the process of each adapter is started with, by its name. kept:
+    those by which what is compiled is kept, which change no result."""
     return {
         "python": platform.python_version(),
         "os": " ".join(filter(None, (platform.system(), *platform.libc_ver()))),
@@ -37,13 +38,14 @@ def environment(processes: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         "cores": cores(),
         "long_double_bits": int(np.finfo(np.longdouble).nmant) + 1,
         "flush_to_zero": flushes_to_zero(),
-        "variables": {name: variables(process) for name, process in sorted(processes.items())},
+        "variables": {name: variables(process, kept) for name, process in sorted(processes.items())},
     }
 
 
-def variables(process: Mapping[str, str]) -> dict[str, str]:
+def variables(process: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
     """What is set in a process: those of ours that count, and what it is started with."""
-    return {k: v for k, v in sorted({**os.environ, **process}.items()) if k in VARIABLES or k in process}
+    counts = {k: v for k, v in os.environ.items() if k in VARIABLES and kept.get(k) != v}
+    return dict(sorted({**counts, **process}.items()))
 
 
 @cache

@@ -49,6 +49,7 @@ class KnownFailure:
     platform: str = ""
     processor: str = ""
     expires: datetime.date | None = None
+    framework: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -107,7 +108,7 @@ def as_list(raws: Any, path: Path) -> list[Any]:
     return raws
 
 
-KEYS = tuple(f.name for f in fields(KnownFailure) if f.name != "source")
+KEYS = tuple(f.name for f in fields(KnownFailure) if f.name not in ("framework", "source"))
 TYPES = {
     "id": (str, list), "versions": (str,), "status": (str,), "kind": (str,), "reason": (str,),
     "max_error": (int, float), "link": (str,), "platform": (str,), "processor": (str,), "expires": (datetime.date,),
@@ -130,7 +131,7 @@ def entry(raw: Mapping[str, Any], text: str, path: Path, framework: str, number:
     globs = [raw["id"]] if isinstance(raw["id"], str) else raw["id"]
     if not all(isinstance(glob, str) for glob in globs):
         raise GradparityError(f"{path}, line {line('id')}: id should be a glob of row identities, or a list of them")
-    return KnownFailure(**{**raw, "id": globs}, source=source)
+    return KnownFailure(**{**raw, "id": globs}, framework=framework, source=source)
 
 
 def applicable(
@@ -165,8 +166,11 @@ def literal(glob: str) -> str:
 
 def judged(results: Iterable[Result], entries: Iterable[KnownFailure]) -> list[Result]:
     """Results as known failures make them: what fails as expected is xfail, what passes against expectation xpass."""
-    patterns = [(known, known.pattern) for known in entries]
-    return [against(result, next((k for k, p in patterns if p.match(result.id)), None)) for result in results]
+    patterns = [(known, known.framework, known.pattern) for known in entries]
+    return [
+        against(result, next((k for k, name, p in patterns if name == result.framework and p.match(result.id)), None))
+        for result in results
+    ]
 
 
 def against(result: Result, known: KnownFailure | None) -> Result:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gradparity.differences import ABSENT, of_environment, of_inputs, of_subject, variables
 from gradparity.op import GradparityError, Result
@@ -24,7 +25,17 @@ def merged(runs: Sequence[tuple[Path, Run]]) -> Run:
     whole.rows = [rows[identity] for identity in sorted(rows)]
     whole.header["planned"] -= sum(len(more.rows) for _, more in runs) - len(rows)
     whole.header["selection"].sort(key=repr)
+    whole.footer["complete"] &= not shards_missing(whole.header["selection"])
     return whole
+
+
+def shards_missing(selections: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether there are some of a selection's shards, and not all."""
+    there: dict[tuple[str, int], set[int]] = {}
+    for selection in selections:
+        i, n = selection.get("shard", (0, 1))
+        there.setdefault((repr({**selection, "shard": ()}), n), set()).add(i)
+    return any(len(found) < n for (_, n), found in there.items())
 
 
 def take(rows: dict[str, Result], run: Run, path: Path) -> None:

@@ -94,12 +94,16 @@ class Convention:
 
 @dataclass(frozen=True)
 class Raises:
-    """As the value of a convention: an exception of this type or a subclass is due, by its name without the module."""
+    """As the value of a convention: an exception of this type is due, by its name without the module; "A or B" where
+    it may be one of several."""
 
     exception: str
 
     def __str__(self) -> str:
         return f"raises {self.exception}"
+
+    def allows(self, name: str) -> bool:
+        return name in self.exception.split(" or ")
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,11 +76,12 @@ class Plan:
 
 def header(selection: Selection, items: Sequence[Item]) -> dict[str, Any]:
     """What stands at the top of the file of a run of these items."""
-    versions = catalogue.versions(item.adapter for item in items)
+    adapters = list(dict.fromkeys(item.adapter for item in items))
+    kept = {name: value for adapter in adapters for name, value in adapter.kept.items()}
     return results.header(
-        asdict(selection), versions, sum(len(item.rows) for item in items), seed=selection.seed,
+        asdict(selection), catalogue.versions(adapters), sum(len(item.rows) for item in items), seed=selection.seed,
         inputs=catalogue.inputs(items, selection.seed),
-        environment=environment({item.adapter.name: item.adapter.on_record for item in items}),
+        environment=environment({adapter.name: adapter.on_record for adapter in adapters}, kept),
     )  # fmt: skip
 
 
@@ -250,7 +251,7 @@ class Recorder:
                 self.seconds[what] += spent
             self.take(item, [results.from_json(row) for row in payload["rows"]])
         elif report.failed:
-            self.take(item, item.unjudged(*self.why(report)))
+            self.take(item, known_failures.judged(item.unjudged(*self.why(report)), self.plan.known))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:

@@ -99,7 +99,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.plain = path.with_suffix("") if path.suffix == ".gz" else path
+        self.plain = path.with_name(f"{path.name}.part") if path.suffix == ".gz" else path
         self.counts: Counter[str] = Counter()
         self.digest = hashlib.sha256()
         try:
@@ -115,9 +115,9 @@ class Writer:
         with unwritable(self.path):
             for result in results:
                 line = encoded(to_json(result))
+                self.file.write(line)
                 self.counts[result.status] += 1
                 self.digest.update(line)
-                self.file.write(line)
             self.file.flush()
 
     def flush(self) -> None:

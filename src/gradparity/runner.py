@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import psutil
 from rich.console import Console
@@ -26,25 +27,36 @@ PLAIN_EVERY = 10.0  # seconds between lines of progress where there is no termin
 
 
 @contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """As by Ctrl-C: it is how a CI or a batch system ends what takes too long."""
+def interruptible() -> Iterator[Event]:
+    """Set by Ctrl-C, and by SIGTERM, with which a CI or a batch system ends what takes too long. It is looked at
+    between two batches of rows, so that none is half written. The second time either does what it does without this."""
+    stop, numbers = Event(), (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        stop.set()
+        restore()
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    for number in numbers:
+        signal.signal(number, interrupt)
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        restore()
 
 
 def one_process(
     variables: dict[str, str], adapters: list[Adapter], selection: Selection, options: Sequence[str],
-    writer: results.Writer, found: results.Run, console: Console,
+    writer: results.Writer, found: results.Run, console: Console, stop: Event,
 ) -> bool:  # fmt: skip
-    """Runs pytest with one set of environment variables, and takes its rows as they come. True if it ended well. When
-    it is interrupted no process stays."""
+    """Runs pytest with one set of environment variables, and takes its rows as they come, until `stop` is set; then no
+    process stays. True if it ended well."""
+    if stop.is_set():
+        return False
     with tempfile.TemporaryDirectory() as folder:
         part, log = Path(folder, "rows.jsonl"), Path(folder, "pytest.log")
         config = Path(folder, "pytest.ini")
@@ -55,14 +67,15 @@ def one_process(
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
             try:
                 came = results.Run()
-                batches = (take(lines, came, writer, found) for lines in follow(process, part))
+                batches = (take(lines, came, writer, found) for lines in follow(process, part, stop))
                 show_progress(batches, int(found.header["planned"]), "rows", console)
             finally:
                 end(process)
-        if process.returncode not in (0, 1):
+        well = process.returncode in (0, 1)
+        if not (well or stop.is_set()):
             tail = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-15:])
             console.print(f"pytest ended with code {process.returncode}:\n{tail}", markup=False)
-        return process.returncode in (0, 1)
+        return well
 
 
 def pytest_command(
@@ -80,19 +93,20 @@ def pytest_command(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """It and its workers, which would go on with their items; nothing if it has ended."""
-    if process.poll() is None:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
+    """It, which would replace its workers, and then these, which would go on with their items; nothing if it has
+    ended."""
+    workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.kill()
     process.wait()
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.kill()
 
 
-def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:
-    """The whole lines that were added to a file, until the process has ended."""
+def follow(process: subprocess.Popen[bytes], path: Path, stop: Event) -> Iterator[list[str]]:
+    """The whole lines that were added to a file, until the process has ended or it is told to stop."""
     at, ended = 0, False
-    while not ended:
+    while not (ended or stop.is_set()):
         ended = process.poll() is not None
         if path.exists():
             with path.open("rb") as file:
@@ -101,7 +115,7 @@ def follow(process: subprocess.Popen[bytes], path: Path) -> Iterator[list[str]]:
             at += len(whole) + 1 if whole else 0
             yield whole.decode().splitlines()
         if not ended:
-            time.sleep(POLL)
+            stop.wait(POLL)
 
 
 def take(lines: list[str], came: results.Run, writer: results.Writer, found: results.Run) -> int:

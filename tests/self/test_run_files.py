@@ -222,6 +222,14 @@ def test_a_compressed_run_that_is_cut_is_damaged(tmp_path: Path) -> None:
         results.read(path)
 
 
+def test_a_compressed_run_leaves_an_uncompressed_one_beside_it_alone(tmp_path: Path) -> None:
+    plain = written(tmp_path / "x.jsonl", ROW)
+    before = plain.read_bytes()
+    assert results.read(written(tmp_path / "x.jsonl.gz", replace(ROW, case="b"))).rows[0].case == "b"
+    assert plain.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.jsonl", "x.jsonl.gz"]
+
+
 def test_a_gzip_bomb_is_refused_before_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "MOST_BYTES", 10**6)
     row = results.to_json(ROW)

@@ -35,7 +35,7 @@ from gradparity.builds import build_of
 from gradparity.cases import digests_of_inputs
 from gradparity.catalogue import Item, Selection
 from gradparity.check import check
-from gradparity.environment import cache_folder, processor
+from gradparity.environment import cache_folder, environment, processor
 from gradparity.mutation import NUMPY
 from gradparity.mutation import right as right_of
 from gradparity.op import FORMATS, GradparityError, Op, Result, nearest
@@ -188,30 +188,29 @@ def test_what_was_compiled_is_kept_where_the_user_says(monkeypatch: pytest.Monke
     assert "JAX_COMPILATION_CACHE_DIR" not in adapter.on_record, "what is kept changes no result: not on record"
 
 
-@pytest.mark.parametrize("what", ["version", "files", "instructions"])
+@pytest.mark.parametrize("what", ["version", "files", "instructions", "threads"])
 def test_another_build_or_processor_keeps_what_it_compiled_elsewhere(
     what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> None:  # fmt: skip
     """TensorFlow would run what another release compiled."""
-
-    class Provider:
-        version = "2.1"
-
-        def read_text(self, name: str) -> str:
-            return f"{name} of it"
-
-    monkeypatch.setattr(builds, "provider", lambda module: Provider())
-    build = builds.build_of.__wrapped__
-    before = build("jaxlib")
+    before = build_of("jaxlib")
     assert before.startswith("jaxlib-")
-    assert before == build("jaxlib") != build("torch")
-    if what == "version":
-        monkeypatch.setattr(builds, "version_of", lambda module: "2.2")
-    elif what == "files":
-        monkeypatch.setattr(Provider, "read_text", lambda self, name: "rebuilt")
-    else:
-        monkeypatch.setattr(builds, "instructions", lambda: "avx512f")
-    assert build("jaxlib") != before
+    assert before == build_of("jaxlib") != build_of("torch")
+    other: dict[str, Any] = {
+        "version": ("version_of", lambda module: "2.2"), "files": ("files_of", lambda module: "rebuilt"),
+        "instructions": ("instructions", lambda: "avx512f"), "threads": ("threads", lambda: 7),
+    }  # fmt: skip
+    monkeypatch.setattr(builds, *other[what])
+    assert build_of("jaxlib") != before
+
+
+def test_where_it_is_kept_is_no_part_of_the_environment_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor in a process that was started with it, as pytest's is; what the user has set instead is."""
+    kept = {"TF_XLA_FLAGS": "--tf_xla_persistent_cache_directory=there"}
+    for value, record in ((kept["TF_XLA_FLAGS"], {}), ("--theirs", {"TF_XLA_FLAGS": "--theirs"})):
+        monkeypatch.setenv("TF_XLA_FLAGS", value)
+        found = environment({"a": {}}, kept)["variables"]["a"]
+        assert {k: v for k, v in found.items() if k in kept} == record
 
 
 def test_every_folder_of_what_was_compiled_is_that_of_a_build() -> None:
@@ -481,6 +480,12 @@ def test_known_failures_are_for_versions(tmp_path: Path, version: str, applies: 
     assert bool(entries(tmp_path, version=version)) == applies
 
 
+def test_known_failures_are_for_their_framework(tmp_path: Path) -> None:
+    known = entries(tmp_path)
+    assert known_failures.judged([FAILED], known)[0].status == "xfail"
+    assert known_failures.judged([changed(FAILED, framework="other")], known)[0].status == "fail"
+
+
 def test_known_failures_are_for_processors(tmp_path: Path) -> None:
     assert entries(tmp_path, f'{ENTRY}processor = "{processor().split()[-1]}"\n')
     assert not entries(tmp_path, f'{ENTRY}processor = "abacus"\n')
@@ -576,6 +581,7 @@ WRONG = {
     "known": (["run", "--known-failures", "/no/such/file.toml"], "cannot read the known failures"),
     "list": (["list", "everything"], "not 'everything'"),
     "snippet": (["snippet", "a/b"], "no row is called 'a/b'"),
+    "snippet of nothing": (["snippet", "ROW"], "no row is called 'ROW'"),
 }
 
 
@@ -760,6 +766,8 @@ def test_merged_shards_are_the_run_and_an_empty_one_is_complete(tmp_path: Path) 
     merged = results.read(tmp_path / "all.jsonl")
     assert merged.complete
     assert sorted(row.id for row in merged.rows) == sorted(row.id for row in parts[0].rows)
+    assert gradparity_command("merge", *paths[2:], "-o", str(tmp_path / "some.jsonl")).returncode == cli.INCOMPLETE
+    assert not results.read(tmp_path / "some.jsonl").complete, "one of the eight shards is not there"
 
 
 def test_a_known_failures_file_of_ones_own(tmp_path: Path, broken: dict[str, str]) -> None:
@@ -773,6 +781,17 @@ def test_a_known_failures_file_of_ones_own(tmp_path: Path, broken: dict[str, str
     assert code == 0, shown
     looked_at = [r for r in run.rows if r.check != "invariant.two-classes" and ".transposed." not in r.check]
     assert {r.status for r in looked_at if not undeclared(r)} == {"xfail"}
+
+
+def test_a_crash_that_is_known_is_expected(tmp_path: Path, broken: dict[str, str]) -> None:
+    """Its row is written by the process that the worker left."""
+    known = tmp_path / "own.toml"
+    known.write_text('[[dying]]\nid = "*/broken.dies/*"\nversions = ">=1"\nstatus = "error"\nkind = "crash"\n'
+                     'reason = "it kills its process"\n', encoding="utf-8")  # fmt: skip
+    words = ("--framework=dying", "--dtype=float32", "--select=*/value", "--known-failures", str(known))
+    code, run, shown = broken_run(tmp_path, broken, *words)
+    assert code == 0, shown
+    assert {(r.status, r.reason) for r in run.rows if not undeclared(r)} == {("xfail", "it kills its process")}
 
 
 # --- bare pytest
