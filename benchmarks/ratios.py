@@ -12,6 +12,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gradparity import results
@@ -30,9 +31,14 @@ rounded once, as the hinge is); a median far below {NEAR:g} would say that it is
 where it is, the reason stands at the end. `exact`: no case differs from the truth at all. A case that does not is left
 out of the median, known failures out of both.
 """
-# Why the bound is far from what is seen, by operation and direction; a wider precision class explains itself.
+# Why the bound is far from what is seen, by globs of operation and direction; a wider class explains itself.
 WHY: Mapping[tuple[str, str], str] = {
     ("ragged_centroid", "vjp"): "the errors of all members of a class are allowed to add up, and they do not",
+    (
+        "pca",
+        "v*",
+    ): "the bounds are Weyl's and Davis and Kahan's, of the worst perturbation that a decomposition may make",
+    ("*", "invariant"): "the errors of all results that it sets against one another may add up, and they do not",
 }
 Key = tuple[str, str, str, str]  # operation, direction, dtype, framework and mode
 
@@ -57,8 +63,9 @@ def cells(rows: Iterable[Result]) -> dict[Key, Cell]:
     worst: dict[Key, dict[tuple[str, str], float]] = defaultdict(lambda: defaultdict(float))
     classes: dict[Key, set[str]] = defaultdict(set)
     for row in rows:
-        if row.status in JUDGED and not row.is_share:
-            key = (row.op, row.check.partition(".")[0], row.dtype, f"{row.framework} {row.mode}")
+        direction = row.check.partition(".")[0]
+        if row.status in JUDGED and not row.is_share and direction != "same":  # of which the bits count
+            key = (row.op, direction, row.dtype, f"{row.framework} {row.mode}")
             case = (row.api, row.case)
             worst[key][case] = max(worst[key][case], row.error)
             classes[key].add(row.precision)
@@ -91,7 +98,8 @@ def why(op: str, direction: str, cell: Cell) -> str:
     wide = [words for words in cell.classes if words.startswith(("class B", "class C"))]
     if wide:
         return f"declared {', '.join(wide)}, in which every operation may round in the dtype"
-    return WHY.get((op, direction), "not explained")
+    fitting = (words for (one, way), words in WHY.items() if fnmatchcase(op, one) and fnmatchcase(direction, way))
+    return next(fitting, "not explained")
 
 
 def page(rows: list[Result], subject: Mapping[str, str]) -> str:
