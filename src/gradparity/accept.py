@@ -44,12 +44,12 @@ def accept(run: Run, text: str, path: Path, reason: str = "", today: datetime.da
     day, new = today or datetime.date.today(), {row.id: row for row in run.rows if row.status in ("fail", "error")}
     done: list[str] = []
     kept, spoken_of = [prelude], set[str]()
-    for known, (framework, block) in zip(entries, blocks, strict=True):
-        rows = spoken_rows(known, framework, run, day, spoken_of)
+    for known, (_, block) in zip(entries, blocks, strict=True):
+        rows = spoken_rows(known, run, day, spoken_of)
         spoken_of |= rows.keys()
         for identity in [row.id for row in rows.values() if stands(known, row)]:
             new.pop(identity, None)
-        after, words = revised(known, framework, block, list(rows.values()))
+        after, words = revised(known, block, list(rows.values()))
         kept.append(after)
         done += words
     added = [entry_of(rows, run, reason) for rows in together(new.values())]
@@ -65,23 +65,17 @@ def stands(known: KnownFailure, row: Result) -> bool:
     return row.status in ("xfail", "unsupported") or (row.status, row.reason) == (known.status, known.kind)
 
 
-def spoken_rows(
-    known: KnownFailure, framework: str, run: Run, day: datetime.date, taken: set[str]
-) -> dict[str, Result]:
+def spoken_rows(known: KnownFailure, run: Run, day: datetime.date, taken: set[str]) -> dict[str, Result]:
     """The rows that the entry speaks of, and none before it."""
-    version = run.header["subject"].get(framework, "")
-    if not known.applies(version, day):
+    if not known.applies(run.header["subject"].get(known.framework, ""), day):
         return {}
-    pattern = known.pattern
-    return {
-        row.id: row for row in run.rows if row.framework == framework and row.id not in taken and pattern.match(row.id)
-    }
+    return {row.id: row for row in run.rows if row.id not in taken and known.speaks_of(row)}
 
 
 # --- an entry that is there
 
 
-def revised(known: KnownFailure, framework: str, block: str, rows: Sequence[Result]) -> tuple[str, list[str]]:
+def revised(known: KnownFailure, block: str, rows: Sequence[Result]) -> tuple[str, list[str]]:
     """The entry's text as it should be, empty if it should go, and what there is to say of it."""
     globs = [glob for old in known.id for glob in narrowed(old, known, rows)]
     if not globs:
@@ -96,7 +90,7 @@ def revised(known: KnownFailure, framework: str, block: str, rows: Sequence[Resu
     if worst > known.max_error:
         values["max_error"] = rounded_up(worst)
         said.append(f"raised max_error of {known.source}: {known.max_error:g} -> {values['max_error']:g}")
-    return (edited(block, framework, values) if values else block), said
+    return (edited(block, known.framework, values) if values else block), said
 
 
 def narrowed(glob: str, known: KnownFailure, rows: Sequence[Result]) -> list[str]:

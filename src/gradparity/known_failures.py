@@ -82,6 +82,10 @@ class KnownFailure:
         here = self.platform in ("", sys.platform) and self.processor in processor()
         return in_range and here and (self.expires is None or today <= self.expires)
 
+    def speaks_of(self, result: Result) -> bool:
+        """Whether the row is one of its framework that a glob matches."""
+        return self.framework == result.framework and self.pattern.match(result.id) is not None
+
     def expects(self, result: Result) -> bool:
         """Whether this is how the row was known to fail. A crash never hides behind a wrong number."""
         if (result.status, result.reason) != (self.status, self.kind):
@@ -166,11 +170,8 @@ def literal(glob: str) -> str:
 
 def judged(results: Iterable[Result], entries: Iterable[KnownFailure]) -> list[Result]:
     """Results as known failures make them: what fails as expected is xfail, what passes against expectation xpass."""
-    patterns = [(known, known.framework, known.pattern) for known in entries]
-    return [
-        against(result, next((k for k, name, p in patterns if name == result.framework and p.match(result.id)), None))
-        for result in results
-    ]
+    every = list(entries)
+    return [against(result, next((known for known in every if known.speaks_of(result)), None)) for result in results]
 
 
 def against(result: Result, known: KnownFailure | None) -> Result:

@@ -29,9 +29,10 @@ PLAIN_EVERY = 10.0  # seconds between lines of progress where there is no termin
 @contextmanager
 def interruptible() -> Iterator[Event]:
     """Set by Ctrl-C, and by SIGTERM, with which a CI or a batch system ends what takes too long. It is looked at
-    between two batches of rows, so that none is half written. The second time either does what it does without this."""
-    stop, numbers = Event(), (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
+    between two batches of rows, so that none is half written. The second time either does what it does without this;
+    one that is ignored, as Ctrl-C is by what a script has put into the background, stays so."""
+    stop, handlers = Event(), {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -41,7 +42,7 @@ def interruptible() -> Iterator[Event]:
         stop.set()
         restore()
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, interrupt)
     try:
         yield stop

@@ -79,6 +79,10 @@ def test_the_page_has_a_row_for_each_direction_and_a_column_for_each_framework_a
     assert "float64" not in page
 
 
+def test_of_what_is_computed_again_there_is_no_ratio() -> None:
+    assert ratios.cells([replace(ROW, check="same.again.value", error=0.5)]) == {}
+
+
 def test_a_low_median_is_listed_with_its_reason() -> None:
     low = [replace(ROW, error=1e-3)]
     assert ratios.low(ratios.cells(rows(a=0.5))) == []

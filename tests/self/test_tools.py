@@ -69,12 +69,13 @@ def test_a_worker_imports_only_the_framework_that_it_checks(adapter: Adapter) ->
         f"import sys, {adapter.module}\n"
         "before = set(sys.modules)\n"  # tensorflow itself imports jax where it is installed
         "from gradparity import catalogue\n"
-        f"chosen = catalogue.Selection(('{adapter.framework}',), ('{adapter.mode}',), op=('sigmoid', 'softmax'))\n"
+        f"chosen = catalogue.Selection(('{adapter.framework}',), ('{adapter.mode}',), op=('sigmoid', 'softmax'),"
+        " tier='default')\n"  # no drawn sizes
         "for item in catalogue.items(chosen):\n"
         "    item.run()\n"
         f"print(sorted({others!r} & set(sys.modules) - before))"
     )
-    environment = os.environ | adapter.on_record
+    environment = os.environ | adapter.variables
     output = subprocess.check_output([sys.executable, "-W", "ignore", "-c", code], text=True, env=environment)
     assert output.strip().splitlines()[-1] == "[]"
 
@@ -168,7 +169,8 @@ def test_every_implementation_of_an_operation_with_conventions_declares_them_all
 
 
 def test_planned_rows_are_the_rows_that_come() -> None:
-    for item in catalogue.items(Selection(("numpy",), op=("cross_entropy", "softmax"))):
+    some = Selection(("numpy",), dtype=("float32", "bfloat16"), op=("cross_entropy", "softmax"))
+    for item in catalogue.items(some):
         assert sorted(result.id for result in item.run()) == sorted(item.rows)
 
 
@@ -214,10 +216,11 @@ def test_where_it_is_kept_is_no_part_of_the_environment_on_record(monkeypatch: p
 
 
 def test_every_folder_of_what_was_compiled_is_that_of_a_build() -> None:
-    texts = {text for adapter in INSTALLED for text in adapter.keeps.values()}
-    modules = {name for text in texts for _, name, _, _ in Formatter().parse(text) if name is not None}
-    assert modules
-    assert all(builds.provider(module) for module in modules), texts
+    every = {adapter: [field[1] for text in adapter.keeps.values() for field in Formatter().parse(text)]
+             for adapter in catalogue.adapters()}  # fmt: skip
+    assert {name for names in every.values() for name in names if name} == {"jaxlib", "tensorflow", "torch"}
+    for adapter in INSTALLED:
+        assert all(builds.provider(name) for name in every[adapter] if name), adapter.name
 
 
 def test_a_process_that_holds_too_much_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
