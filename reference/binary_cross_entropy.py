@@ -80,9 +80,10 @@ def fused_vjp(
 
 
 def halves(draw: Draw, count: int, spread: int) -> Array:
-    """Half of them m 2^-k, up to 1/2, and no subnormal number, and half 1 less that, unless it is nearly 1 then."""
+    """Half of them m 2^-k, up to 1/2, of which neither x nor x (1 - x) is subnormal, and half 1 less that, unless it is
+    nearly 1 then."""
     form = FORMATS[draw.dtype]
-    small = np.maximum(powers(draw, 1, count, spread)[0] / 4, form.tiny)
+    small = np.maximum(powers(draw, 1, count, spread)[0] / 4, 2 * form.tiny)
     return draw.quantised(np.where((np.arange(count) % 2 == 1) & (small > 8 * form.unit), 1 - small, small))
 
 

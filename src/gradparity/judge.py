@@ -42,6 +42,7 @@ from gradparity.truth import (
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "eigh",
            "underflow", "output rounding")  # fmt: skip
+MOST_UNJUDGED = 0.5  # of the elements of a row: a pass says something of at least half of them
 
 
 def blank(op: Op, implementation: Implementation, adapter: Adapter, dtype: str) -> Result:
@@ -298,17 +299,18 @@ class Run:
         if not ratio.size:
             return {"status": "pass", "error": 0.0, "ulp": 0.0}
         form = FORMATS[self.dtype]
-        if np.isinf(e).any() and (np.isinf(e) & (np.abs(want) <= form.max)).all():
+        unjudged = float((np.isinf(e) & (np.abs(want) <= form.max)).mean())
+        if unjudged > MOST_UNJUDGED:
             many = group.cases[k].alone or self.direction == "jvp"  # a row of the Jacobian may be a sum over all of x
             if many and form.bits < FORMATS["float32"].bits:
                 words = f"so many numbers in {self.dtype} have no bound in the precision that is declared"
-                return {"status": "unsupported", "reason": words}
-            words = "the bound is infinite at every element: nothing was judged"
-            return {"status": "error", "reason": "unbounded", "message": words}
+                return {"status": "unsupported", "reason": words, "unjudged": unjudged}
+            words = f"the bound is infinite at {unjudged:.0%} of the elements: too few are judged"
+            return {"status": "error", "reason": "unbounded", "message": words, "unjudged": unjudged}
         at = worst(ratio, np.isfinite(got) & np.isfinite(want))
         error = float(ratio[at])
         seen = {"status": "pass", "error": error, "at": at, "ulp": distance(got[at], want[at], form),
-                "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3)}  # fmt: skip
+                "unjudged": float(f"{unjudged:.2g}"), "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3)}  # fmt: skip
         if error <= 1:
             return seen
         words = self.difference(f"{list(at) or 'result'} = {seen['got']}", str(seen["want"]))

@@ -36,6 +36,9 @@ def summary(run: Run, path: Path) -> RenderableType:
     parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim")]
     if slow := slowest(run.rows):
         parts.append(Text("\n".join(["in which the frameworks took longest:", *slow]), style="dim"))
+    if few := [row for row in run.rows if row.status == "pass" and row.unjudged]:
+        most = max(row.unjudged for row in few)
+        parts.append(Text(f"in {len(few)} passed rows some bounds are infinite, at {most:.0%} of the elements at most"))
     if run.header.get("truth", {}).get("float64") == ITSELF:
         parts.append(Text(f"no long double is longer here: float64 is judged against {ITSELF}"))
     parts.append(Text())

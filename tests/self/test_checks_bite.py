@@ -324,10 +324,17 @@ def quotient(*xs: float) -> Op:
               (Case("points", lambda draw: {"x": draw.quantised(xs)}),))  # fmt: skip
 
 
-def test_a_bound_that_is_infinite_everywhere_judges_nothing_and_is_an_error() -> None:
-    (row,) = check(quotient(0.5, -3.0), Implementation("quotient", "shifted", shifted), NUMPY, "float32", "value")
+@pytest.mark.parametrize(
+    ("xs", "words"),
+    [
+        ((0.5, -3.0), "the bound is infinite at 100% of the elements: too few are judged"),
+        ((0.5, -3.0, 1e6), "the bound is infinite at 67% of the elements: too few are judged"),
+    ],
+)
+def test_a_bound_that_is_infinite_at_most_elements_is_an_error(xs: tuple[float, ...], words: str) -> None:
+    (row,) = check(quotient(*xs), Implementation("quotient", "shifted", shifted), NUMPY, "float32", "value")
     assert (row.status, row.reason) == ("error", "unbounded")
-    assert row.message.endswith("the bound is infinite at every element: nothing was judged")
+    assert row.message.endswith(words)
 
 
 @pytest.mark.parametrize(("dtype", "status"), [("float32", "error"), ("bfloat16", "unsupported")])
@@ -340,12 +347,20 @@ def test_of_a_size_it_is_unsupported_in_16_bits_where_a_long_sum_has_no_bound(dt
 
 
 @pytest.mark.parametrize(("wrong", "status"), [(0, "pass"), (1, "fail")])
-def test_a_bound_that_is_infinite_at_one_element_judges_the_others(wrong: int, status: str) -> None:
+def test_a_bound_that_is_infinite_at_one_element_judges_the_others_and_says_so(wrong: int, status: str) -> None:
     def fn(x: Array) -> Array:
         return shifted(x) * np.where(np.arange(3) == wrong, x.dtype.type(2), x.dtype.type(1))
 
     (row,) = check(quotient(0.5, 1e6, 2e6), Implementation("quotient", "wrong", fn), NUMPY, "float32", "value")
-    assert row.status == status
+    assert (row.status, row.unjudged) == (status, 0.33)
+
+
+def test_a_result_beyond_the_largest_number_is_judged() -> None:
+    op = Op("huge", lambda x: x * x, lambda g, y, x: {"x": 2 * g * x},
+            (Case("points", lambda draw: {"x": draw.quantised([1e30, -1e30])}),))  # fmt: skip
+    for fn, status in ((lambda x: x * x, "pass"), (lambda x: x, "fail")):
+        (row,) = check(op, Implementation("huge", "square", fn), NUMPY, "float32", "value")
+        assert (row.status, row.unjudged) == (status, 0.0)
 
 
 def test_a_reference_at_fault_is_nobodys_result() -> None:

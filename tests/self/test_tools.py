@@ -304,7 +304,7 @@ INPUTS = {
     "binary_cross_entropy_with_logits": "df42abb9 96754101 a791e146 20cc6deb",
     "negative_log_likelihood": "7171d3e9 c8cdf59a f7a3003f adf1f684",
     "layered_cross_entropy": "e49cc389 4e10499b 1a88060e 42c85eca",
-    "binary_cross_entropy": "3ebcd11b 0d25ad65 1fa2cd6b 245d5931",
+    "binary_cross_entropy": "3ebcd11b 0d25ad65 1fa2cd6b 957ba1e2",
     "softmax_regression": "15d221f3 9aa8fdbf f3356fce 41250f09",
     "multiclass_hinge": "9a18a5df ae813a1f 04d2fddf 25db3521",
     "crammer_singer_hinge": "8ed1e2d4 36ac36aa eedb8312 110c98b2",
@@ -914,6 +914,15 @@ def test_a_summary_shows_what_was_not_passed() -> None:
     shown = console.file.getvalue()
     assert "INCOMPLETE: 1 of 2 rows" in shown
     assert "1 FAIL" in shown
+
+
+def test_a_summary_says_which_passes_are_of_a_part() -> None:
+    from rich.console import Console
+
+    passed = [changed(FAILED, status="pass", unjudged=part) for part in (0.0, 0.25, 0.5)]
+    console = Console(width=80, file=io.StringIO())
+    console.print(report.summary(results.Run({}, [*passed, FAILED], {"complete": True}), Path("x.jsonl")))
+    assert "in 2 passed rows some bounds are infinite, at 50% of the elements at most" in console.file.getvalue()
 
 
 def test_a_summary_of_long_names_fits_80_columns_and_says_how_to_see_more() -> None:
