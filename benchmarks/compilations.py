@@ -30,15 +30,15 @@ from gradparity.op import GradparityError
 from gradparity.plugin import RELIEVED_AT
 
 MOST = 800
-Key = tuple[str, str]  # operation, dtype
+Counts = dict[tuple[str, str], Counter[str]]  # by operation and dtype
 
 
-def process_of(selection: Selection) -> tuple[dict[Key, Counter[str]], float]:
+def process_of(selection: Selection) -> tuple[Counts, float]:
     """What each operation and dtype took, and the most bytes that this process held."""
     importlib.import_module("torch")
     counters = importlib.import_module("torch._dynamo.utils").counters
     importlib.import_module("torch._inductor.compile_fx")
-    found: dict[Key, Counter[str]] = defaultdict(Counter)
+    found: Counts = defaultdict(Counter)
     memory = Memory(RELIEVED_AT)
     for item in catalogue.items(selection):
         counters.clear()
@@ -57,7 +57,7 @@ def seconds() -> float:
     return sum(os.times()[:4])
 
 
-def measured(selection: Selection, folder: str) -> tuple[dict[Key, Counter[str]], float]:
+def measured(selection: Selection, folder: str) -> tuple[Counts, float]:
     """In a new process whose cache is in this folder."""
     os.environ["GRADPARITY_CACHE"] = folder
     os.environ.update(catalogue.adapter_of("torch", "compile", "cpu").variables)
@@ -65,7 +65,7 @@ def measured(selection: Selection, folder: str) -> tuple[dict[Key, Counter[str]]
         return executor.submit(process_of, selection).result()
 
 
-def table(cold: dict[Key, Counter[str]], warm: dict[Key, Counter[str]]) -> list[str]:
+def table(cold: Counts, warm: Counts) -> list[str]:
     lines = [f"{'':45}{'graphs':>8}{'compiled':>10}{'again':>7}{'cold s':>9}{'warm s':>9}{'ratio':>7}"]
     rows = {f"{op} {dtype}": (cold[op, dtype], warm[op, dtype]) for op, dtype in cold}
     rows["in all"] = (sum(cold.values(), Counter()), sum(warm.values(), Counter()))
@@ -88,6 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (cold, held), (warm, held_warm) = (measured(selection, folder) for _ in ("cold", "warm"))
     print("\n".join(table(cold, warm)))
     print(f"memory: {held / 1e9:.2f} GB cold, {held_warm / 1e9:.2f} GB warm")
+    return outcome(cold, warm)
+
+
+def outcome(cold: Counts, warm: Counts) -> int:
+    """The exit code, said in a line."""
     compiled, again = (sum(c["compiled"] for c in counts.values()) for counts in (cold, warm))
     print(f"compilations: {compiled} (at most {MOST}), in the warm run {again}")
     return int(compiled > MOST or again > 0)
