@@ -62,7 +62,7 @@ def accept(run: Run, text: str, path: Path, reason: str = "", today: datetime.da
 
 def stands(known: KnownFailure, row: Result) -> bool:
     """Whether the row still fails as the entry says, by whatever number; or cannot be judged."""
-    return row.status in ("xfail", "unsupported") or (row.status, row.reason) == (known.status, known.kind)
+    return row.status in ("xfail", "unsupported") or known.is_the_way(row)
 
 
 def spoken_rows(known: KnownFailure, run: Run, day: datetime.date, taken: set[str]) -> dict[str, Result]:
@@ -115,7 +115,7 @@ def together(rows: Iterable[Result]) -> Iterator[list[Result]]:
     """The rows that one entry can hold: of one function, failing in one way."""
     found: dict[tuple[str, ...], list[Result]] = {}
     for row in rows:
-        found.setdefault((row.framework, row.op, row.api, row.status, row.reason), []).append(row)
+        found.setdefault((row.framework, row.op, row.api, row.status, row.reason, row.exception), []).append(row)
     yield from (found[key] for key in sorted(found))
 
 
@@ -129,6 +129,8 @@ def entry_of(rows: Sequence[Result], run: Run, reason: str) -> tuple[str, str]:
     errors = [row.error for row in rows if not math.isnan(row.error)]
     if errors and first.status == "fail":
         table["max_error"] = rounded_up(max(errors))
+    if first.exception:
+        table["exception"] = first.exception
     table["reason"] = reason or f"{TO_DO}: why it fails, and how adapter, bound and reference were ruled out"
     document = tomlkit.document()
     document[first.framework] = tomlkit.aot()

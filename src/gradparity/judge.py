@@ -310,7 +310,8 @@ class Run:
         at = worst(ratio, np.isfinite(got) & np.isfinite(want))
         error = float(ratio[at])
         seen = {"status": "pass", "error": error, "at": at, "ulp": distance(got[at], want[at], form),
-                "unjudged": float(f"{unjudged:.2g}"), "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3)}  # fmt: skip
+                "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3),
+                "unjudged": float(f"{unjudged:.2g}")}  # fmt: skip
         if error <= 1:
             return seen
         words = self.difference(f"{list(at) or 'result'} = {seen['got']}", str(seen["want"]))

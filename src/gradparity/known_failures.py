@@ -6,6 +6,7 @@ versions = ">=2.10"                                       # PEP 440; pre-release
 status = "fail"                                           # or "error"
 kind = "nonfinite"                                        # the reason that the row must have
 max_error = inf                                           # for "fail": the largest error that is still this failure
+exception = "ValueError"                                  # for the kind "exception": its type, or "A or B"
 reason = "..."
 link = "https://..."                                      # optional, like platform (a sys.platform),
 processor = "AVX512F"                                     # part of what environment.processor() says of it, and
@@ -30,7 +31,7 @@ from packaging.version import InvalidVersion, Version
 
 from gradparity import toml
 from gradparity.environment import processor
-from gradparity.op import GradparityError, Result
+from gradparity.op import GradparityError, Raises, Result
 
 TO_DO = "TODO"  # a reason that is still to be written begins so
 
@@ -45,6 +46,7 @@ class KnownFailure:
     kind: str
     reason: str
     max_error: float = math.nan
+    exception: str = ""
     link: str = ""
     platform: str = ""
     processor: str = ""
@@ -60,6 +62,7 @@ class KnownFailure:
             self.link and not self.link.startswith("https://") and f"link {self.link!r} does not start with https://",
             self.status == "fail" and self.kind in ("bound", "nonfinite") and math.isnan(self.max_error)
             and "a failure by numbers needs max_error, the largest error that is still this failure (inf if any)",
+            self.kind == "exception" and not self.exception and "an exception needs exception, the name of its type",
             not self.id and "id is empty",
         )  # fmt: skip
         if words := next(filter(None, wrong), ""):
@@ -86,11 +89,15 @@ class KnownFailure:
         """Whether the row is one of its framework that a glob matches."""
         return self.framework == result.framework and self.pattern.match(result.id) is not None
 
+    def is_the_way(self, result: Result) -> bool:
+        """Whether the row failed in this way, by whatever error. A crash never hides behind a wrong number, nor one
+        exception behind another."""
+        same = (result.status, result.reason) == (self.status, self.kind)
+        return same and (not self.exception or Raises(self.exception).allows(result.exception))
+
     def expects(self, result: Result) -> bool:
-        """Whether this is how the row was known to fail. A crash never hides behind a wrong number."""
-        if (result.status, result.reason) != (self.status, self.kind):
-            return False
-        return math.isnan(self.max_error) or result.error <= self.max_error
+        """Whether this is how the row was known to fail."""
+        return self.is_the_way(result) and (math.isnan(self.max_error) or result.error <= self.max_error)
 
 
 def read(path: Path) -> dict[str, list[KnownFailure]]:
@@ -115,7 +122,8 @@ def as_list(raws: Any, path: Path) -> list[Any]:
 KEYS = tuple(f.name for f in fields(KnownFailure) if f.name not in ("framework", "source"))
 TYPES = {
     "id": (str, list), "versions": (str,), "status": (str,), "kind": (str,), "reason": (str,),
-    "max_error": (int, float), "link": (str,), "platform": (str,), "processor": (str,), "expires": (datetime.date,),
+    "max_error": (int, float), "exception": (str,), "link": (str,), "platform": (str,), "processor": (str,),
+    "expires": (datetime.date,),
 }  # fmt: skip
 
 

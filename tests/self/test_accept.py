@@ -124,6 +124,17 @@ def test_a_crash_is_no_wrong_number() -> None:
     ]  # fmt: skip
 
 
+def test_one_exception_is_not_another() -> None:
+    one, other = (replace(CRASH, reason="exception", exception=name) for name in ("TypeError", "ValueError"))
+    found = accepted("", one, replace(other, case="b"), reason="it raises")
+    assert found.text.count("exception = ") == 2
+    changed = accepted(found.text, replace(one, exception="ValueError"), replace(other, case="b"), reason="again")
+    assert "TypeError" not in changed.text
+    assert [known.exception for known in known_failures.entries_of(changed.text, Path("k.toml"))["torch"]] == [
+        "ValueError", "ValueError"
+    ]  # fmt: skip
+
+
 def test_entries_of_other_versions_frameworks_and_days_are_left_alone() -> None:
     assert accepted(FILE, PASS, version="1.9").text == FILE
     expired = FILE.replace('reason = "because"\n', 'reason = "because"\nexpires = 2026-11-21\n')

@@ -478,6 +478,16 @@ def test_known_failures_are_strict_both_ways(tmp_path: Path, row: Result, status
     assert [r.status for r in known_failures.judged([row], entries(tmp_path))] == [status]
 
 
+@pytest.mark.parametrize(
+    ("exception", "status"), [("TypeError", "xfail"), ("IndexError", "xfail"), ("Error", "error"), ("", "error")]
+)
+def test_an_exception_that_is_known_is_of_its_type(tmp_path: Path, exception: str, status: str) -> None:
+    text = ENTRY.replace('"fail"', '"error"').replace('"bound"', '"exception"').replace("max_error = 10.0", "")
+    known = entries(tmp_path, f'{text}exception = "TypeError or IndexError"\n')
+    row = changed(FAILED, status="error", reason="exception", exception=exception)
+    assert [r.status for r in known_failures.judged([row], known)] == [status]
+
+
 @pytest.mark.parametrize(("version", "applies"), [("1.9", False), ("2.13.0", True), ("2.14.0.dev20261101", True)])
 def test_known_failures_are_for_versions(tmp_path: Path, version: str, applies: bool) -> None:
     assert bool(entries(tmp_path, version=version)) == applies
@@ -509,6 +519,8 @@ def test_known_failures_expire(tmp_path: Path) -> None:
         ('status = "fail"', 'status = "broken"', "neither fail nor error"),
         ('versions = ">=2"', 'versions = "2"', "no PEP 440 specifier"),
         ("max_error = 10.0", "", "needs max_error"),
+        ('kind = "bound"', 'kind = "exception"', "needs exception, the name of its type"),
+        ('kind = "bound"', 'exception = 1\nkind = "bound"', "exception should not be 1"),
         ("[[torch]]", "[torch]", "two brackets"),
         ('id = ["softmax/*"]', "id = [", "is no TOML"),
         ('reason = "because"', 'reason = "x"\nlink = "javascript:x"', "does not start with https://"),
@@ -777,7 +789,7 @@ def test_a_known_failures_file_of_ones_own(tmp_path: Path, broken: dict[str, str
     known = tmp_path / "own.toml"
     known.write_text(
         '[[raising]]\nid = "sigmoid/broken.raises/*"\nversions = ">=1"\nstatus = "error"\nkind = "exception"\n'
-        'reason = "it always raises"\n',
+        'exception = "RuntimeError"\nreason = "it always raises"\n',
         encoding="utf-8",
     )
     code, run, shown = broken_run(tmp_path, broken, "--framework", "raising", "--known-failures", str(known))
