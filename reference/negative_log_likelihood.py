@@ -157,7 +157,11 @@ SPECIAL = {
     "some-zeros": ((0.0, 0.75, 0.25), (0.5, 0.5, 0.0)), "zeros": ((0.0, 0.0, 0.0),), "negative": ((-0.25, 1.0, 0.25),),
     "nan": ((np.nan, 0.5, 0.5),),
 }  # fmt: skip
-AT_CLIPS = {"near-floor": (1e-7, 5e-8, 2e-7, 1e-6, 1e-3), "near-ceiling": (1 - 1e-7, 1.0, 1 - 1e-6, 1.5)}
+# In float16 the first four are subnormal: what may be flushed to 0 has no bound, and is not to be most of them.
+AT_CLIPS = {
+    "near-floor": (1e-7, 5e-8, 2e-7, 1e-6, 1e-4, 1e-3, 1e-2, 0.125, 0.5),
+    "near-ceiling": (1 - 1e-7, 1.0, 1 - 1e-6, 1.5),
+}
 INPUTS = {
     **{f"spread-{k}": labelled(probabilities, 8, 10, k) for k in (0, 4, 8, 20, 60, 100)},
     **{f"unnormalised-{k}": labelled(unnormalised, 8, 10, k) for k in (0, 8, 60)},
