@@ -154,13 +154,14 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=plugin.workers(MEMORY), help="processes")
     for name, words in plugin.NAMES.items():
         parser.add_argument(f"--{name}", action="append", default=[], help=words)
+    parser.add_argument("--select", default="", metavar="GLOB", help="rows only whose identity matches")
     args = parser.parse_args()
     if min(args.seeds, args.workers) < 1:
         parser.error("--seeds and --workers are at least 1")
     seeds = range(args.first, args.first + args.seeds)
     try:
         names: dict[str, Any] = {name: plugin.split(getattr(args, name)) for name in plugin.NAMES}
-        selection = Selection(**names, tier="default")
+        selection = Selection(**names, select=args.select, tier="default")
         if not catalogue.items(selection):
             parser.error("nothing selected: no row matches all of these options, see gradparity list")
         seen = list(tallies(selection, seeds, args.workers))

@@ -57,12 +57,13 @@ def whole_rows(draw: Draw, x: Array) -> Array:
     return x
 
 
-def grown(share: float, whole: Callable[[Format], float]) -> Change:
-    """The largest in size is this share of the whole."""
+def grown(to: Callable[[Format], float], step: int = 1) -> Change:
+    """One row in so many by a factor, so that the largest number of them in size is this."""
 
     def change(draw: Draw, x: Array) -> Array:
         wide = x.astype(np.float64)
-        return draw.quantised(wide / np.abs(wide).max() * share * whole(FORMATS[draw.dtype]))
+        wide[::step] = wide[::step] / np.abs(wide[::step]).max() * to(FORMATS[draw.dtype])
+        return draw.quantised(wide)
 
     return of_x(change)
 
@@ -82,11 +83,11 @@ def no_features(draw: Draw, arrays: Arrays) -> Arrays:
 
 # What is due here is what the formula gives: name -> the change, and the operations whose own cases lack it. Where
 # squares or products of the largest numbers are taken nothing is left to judge.
-# largest not of probabilities: where one is below the smallest number of the dtype, 0 / 0 is NaN and the gradient in
-# truth 0
+# largest in every third row, since sums of such numbers have no bound, and most rows are to have one; not of
+# probabilities: where one is below the smallest number of the dtype, 0 / 0 is NaN and the gradient in truth 0
 EXTREMES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "largest": (
-        grown(0.3, lambda form: form.max),
+        grown(lambda form: 0.3 * form.max, step=3),
         (*LOGITS, "sigmoid", "log_sigmoid", "binary_cross_entropy_with_logits", *HINGES, *CLASS_HINGES, "focal_loss",
          "one_vs_rest", *SEGMENTS),
     ),
@@ -110,13 +111,15 @@ EXTREMES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
         of_x(lambda draw, x: subnormal(draw, x.shape)),
         ("layered_cross_entropy", *REGRESSIONS, *HINGES, *POINTS, *SEGMENTS),
     ),
-    "up-to-10000": (grown(1.0, lambda form: 1e4), ("multilabel_margin", *POINTS, "euclidean_norm", *SEGMENTS)),
+    "up-to-10000": (grown(lambda form: 1e4), ("multilabel_margin", *POINTS, "euclidean_norm", *SEGMENTS)),
     "one-row": (of_each(lambda array: array[:1]), (*HINGES, "pairwise_distance", *SEGMENTS)),
     "one-column": (of_x(lambda draw, x: x[:, :1]), (*SEGMENTS, "pca")),
     "no-features": (no_features, REGRESSIONS),
     "no-columns": (without_columns, (*SEGMENTS, "pairwise_distance")),
     "number": (of_each(number), BY_ELEMENT),
 }  # fmt: skip
+# Twice the loss times a cotangent of 2 overflows in the gradient of the focal loss.
+COTANGENTS: Mapping[str, tuple[str, ...]] = {"largest": ("signs",)}
 # In float16 their squares, or sums, overflow.
 NOT_IN_FLOAT16: Mapping[str, tuple[str, ...]] = {"up-to-10000": ("float64", "float32", "bfloat16")}
 
@@ -125,7 +128,11 @@ def with_extremes(op: Op) -> Op:
     typical = typical_of(op)
     cases = (
         replace(
-            typical, name=name, arrays=changed(typical.arrays, change), dtypes=NOT_IN_FLOAT16.get(name, typical.dtypes)
+            typical,
+            name=name,
+            arrays=changed(typical.arrays, change),
+            dtypes=NOT_IN_FLOAT16.get(name, typical.dtypes),
+            cotangents=COTANGENTS.get(name, typical.cotangents),
         )
         for name, (change, operations) in EXTREMES.items()
         if op.name in operations
