@@ -34,7 +34,7 @@ out of the median, known failures out of both.
 # Why the bound is far from what is seen, by globs of operation and direction; a wider class explains itself.
 WHY: Mapping[tuple[str, str], str] = {
     ("ragged_centroid", "vjp"): "the errors of all members of a class are allowed to add up, and they do not",
-    ("pca", "v*"): "Weyl's and Davis and Kahan's bound is that of the worst perturbation; XLA declares one of 1e-6",
+    ("pca", "v*"): "Weyl's and Davis and Kahan's bound is that of the worst perturbation",
     ("*", "invariant"): "the errors of all results that it sets against one another may add up, and they do not",
 }
 Key = tuple[str, str, str, str]  # operation, direction, dtype, framework and mode

@@ -154,7 +154,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=plugin.workers(MEMORY), help="processes")
     for name, words in plugin.NAMES.items():
         parser.add_argument(f"--{name}", action="append", default=[], help=words)
-    parser.add_argument("--select", default="", metavar="GLOB", help="rows only whose identity matches")
+    parser.add_argument("--select", default="", metavar="GLOB", help="only rows whose identity matches")
     args = parser.parse_args()
     if min(args.seeds, args.workers) < 1:
         parser.error("--seeds and --workers are at least 1")

@@ -118,7 +118,7 @@ EXTREMES: Mapping[str, tuple[Change, tuple[str, ...]]] = {
     "no-columns": (without_columns, (*SEGMENTS, "pairwise_distance")),
     "number": (of_each(number), BY_ELEMENT),
 }  # fmt: skip
-# Twice the loss times a cotangent of 2 overflows in the gradient of the focal loss.
+# Of size 1: in the gradient of the focal loss twice the loss times a cotangent of 2 overflows.
 COTANGENTS: Mapping[str, tuple[str, ...]] = {"largest": ("signs",)}
 # In float16 their squares, or sums, overflow.
 NOT_IN_FLOAT16: Mapping[str, tuple[str, ...]] = {"up-to-10000": ("float64", "float32", "bfloat16")}

@@ -52,11 +52,13 @@ def accept(run: Run, text: str, path: Path, reason: str = "", today: datetime.da
         after, words = revised(known, block, list(rows.values()))
         kept.append(after)
         done += words
-    added = [entry_of(rows, run, reason) for rows in together(new.values())]
+    nameless = [row for row in new.values() if row.reason == "exception" and not row.exception]
+    added = [entry_of(rows, run, reason) for rows in together(row for row in new.values() if row not in nameless)]
     done += [f"added {words}" for _, words in added]
     left = [f"{path}: write the reason of: {words}" for _, words in added if not reason]
     left += [f"{row.id} passes, but is a known failure of another file: {row.message}" for row in run.rows
              if row.status == "xpass" and row.id not in spoken_of]  # fmt: skip
+    left += [f"{row.id} is no verdict, and gets no entry: {row.message}" for row in nameless]
     return Accepted(joined([*kept, *(block for block, _ in added)]), done, left)
 
 
@@ -132,10 +134,11 @@ def entry_of(rows: Sequence[Result], run: Run, reason: str) -> tuple[str, str]:
     if first.exception:
         table["exception"] = first.exception
     table["reason"] = reason or f"{TO_DO}: why it fails, and how adapter, bound and reference were ruled out"
+    way = " ".join(filter(None, (first.reason, first.exception)))
     document = tomlkit.document()
     document[first.framework] = tomlkit.aot()
     document[first.framework].append(table)
-    return tomlkit.dumps(document), f"{len(rows)} rows of {first.op}/{first.api}: {first.status} ({first.reason})"
+    return tomlkit.dumps(document), f"{len(rows)} rows of {first.op}/{first.api}: {first.status} ({way})"
 
 
 def public_version(run: Run, framework: str) -> str:

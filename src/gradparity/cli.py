@@ -108,7 +108,7 @@ def selecting(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a run is about; the same as pytest's."""
     command = click.option("--seed", type=int, default=0, metavar="N", help="draw other inputs")(command)
     command = click.option("--tier", default=plugin.TIER, metavar="NAME", help=plugin.TIER_WORDS)(command)
-    command = click.option("--select", default="", metavar="GLOB", help="rows only whose identity matches")(command)
+    command = click.option("--select", default="", metavar="GLOB", help="only rows whose identity matches")(command)
     for name, words in reversed(plugin.NAMES.items()):
         command = click.option(f"--{name}", multiple=True, metavar="NAME", help=words)(command)
     return command

@@ -27,6 +27,7 @@ from gradparity.op import (
     Arrays,
     Case,
     FallbackError,
+    Format,
     Op,
     Raises,
     Result,
@@ -42,7 +43,7 @@ from gradparity.truth import (
 
 SOURCES = ("sum", "exp", "log", "log1p", "sqrt", "divide", "multiply", "add", "subtract", "square", "eigh",
            "underflow", "output rounding")  # fmt: skip
-MOST_UNJUDGED = 0.5  # of the elements of a row: a pass says something of at least half of them
+MOST_UNBOUNDED = 0.5  # of the elements of a row: a pass says something of at least half of them
 
 
 def blank(op: Op, implementation: Implementation, adapter: Adapter, dtype: str) -> Result:
@@ -299,19 +300,19 @@ class Run:
         if not ratio.size:
             return {"status": "pass", "error": 0.0, "ulp": 0.0}
         form = FORMATS[self.dtype]
-        unjudged = float((np.isinf(e) & (np.abs(want) <= form.max)).mean())
-        if unjudged > MOST_UNJUDGED:
+        free = unbounded(want, e, form)
+        part = share(free)
+        if part > MOST_UNBOUNDED and not (ratio[~free] > 1).any():
             many = group.cases[k].alone or self.direction == "jvp"  # a row of the Jacobian may be a sum over all of x
             if many and form.bits < FORMATS["float32"].bits:
                 words = f"so many numbers in {self.dtype} have no bound in the precision that is declared"
-                return {"status": "unsupported", "reason": words, "unjudged": unjudged}
-            words = f"the bound is infinite at {unjudged:.0%} of the elements: too few are judged"
-            return {"status": "error", "reason": "unbounded", "message": words, "unjudged": unjudged}
+                return {"status": "unsupported", "reason": words, "unbounded": part}
+            return no_verdict(part)
         at = worst(ratio, np.isfinite(got) & np.isfinite(want))
         error = float(ratio[at])
         seen = {"status": "pass", "error": error, "at": at, "ulp": distance(got[at], want[at], form),
                 "got": number(got[at], self.dtype), "want": number(want[at], self.dtype, 3),
-                "unjudged": float(f"{unjudged:.2g}")}  # fmt: skip
+                "unbounded": part}  # fmt: skip
         if error <= 1:
             return seen
         words = self.difference(f"{list(at) or 'result'} = {seen['got']}", str(seen["want"]))
@@ -354,6 +355,22 @@ class Run:
 
     def message(self, row: Result, words: str) -> str:
         return f"{row.id} on {self.adapter.framework} {self.adapter.version}: {words}"
+
+
+def unbounded(want: Array, e: Array, form: Format) -> Array:
+    """Where the bound is infinite though what is due is a number of the format: any finite one passes."""
+    return np.isinf(e) & (np.abs(want) <= form.max)
+
+
+def share(of: Array) -> float:
+    """The part that is true, to three figures."""
+    return float(f"{of.mean():.3g}")
+
+
+def no_verdict(part: float) -> dict[str, Any]:
+    """What there is to say where so many elements are unbounded that a pass would say little."""
+    words = f"the bound is infinite at {100 * part:.3g} % of the elements: too few are judged"
+    return {"status": "error", "reason": "unbounded", "message": words, "unbounded": part}
 
 
 def worst(ratio: Array, finite: Array) -> tuple[int, ...]:

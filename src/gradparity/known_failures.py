@@ -6,7 +6,7 @@ versions = ">=2.10"                                       # PEP 440; pre-release
 status = "fail"                                           # or "error"
 kind = "nonfinite"                                        # the reason that the row must have
 max_error = inf                                           # for "fail": the largest error that is still this failure
-exception = "ValueError"                                  # for the kind "exception": its type, or "A or B"
+exception = "ValueError"                                  # its type, or "A or B"; the kind "exception" needs it
 reason = "..."
 link = "https://..."                                      # optional, like platform (a sys.platform),
 processor = "AVX512F"                                     # part of what environment.processor() says of it, and
@@ -62,7 +62,8 @@ class KnownFailure:
             self.link and not self.link.startswith("https://") and f"link {self.link!r} does not start with https://",
             self.status == "fail" and self.kind in ("bound", "nonfinite") and math.isnan(self.max_error)
             and "a failure by numbers needs max_error, the largest error that is still this failure (inf if any)",
-            self.kind == "exception" and not self.exception and "an exception needs exception, the name of its type",
+            self.kind == "exception" and not self.exception and "the kind exception needs exception, its type's name",
+            self.kind in ("bound", "nonfinite") and self.exception and f"there is no exception of the kind {self.kind}",
             not self.id and "id is empty",
         )  # fmt: skip
         if words := next(filter(None, wrong), ""):

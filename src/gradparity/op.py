@@ -289,7 +289,7 @@ class Result:
     convention exception crash ...)
     error: worst |got - want| / allowed, 0 where equal; passes iff at most 1.  ulp: the same element's error in units
     in the last place of want.  at: index of that element
-    unjudged: the part of the elements of which nothing is said, because their bound is infinite and what is due is not
+    unbounded: the part of the elements at which any finite number passes: their bound is infinite, what is due is not
     precision, conventions, road: as the implementation declares them
     bits: digest of the output's bits; none for an invariant, whose residual is ours, and a share
     seconds: the framework's time, shared evenly among the rows that one call gave; rows are equal whatever it is
@@ -317,7 +317,7 @@ class Result:
     conventions: str = ""
     road: str = ""
     bits: str = ""
-    unjudged: float = 0.0
+    unbounded: float = 0.0
     seconds: float = field(default=0.0, compare=False)
 
     @property

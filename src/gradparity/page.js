@@ -344,7 +344,7 @@ function notableOf(group, k) {
 
 const FIELDS = {
   change: "Change", message: "What is wrong", reason: "Reason", want: "Expected", got: "Got", at: "At element", error: "Error / bound",
-  ulp: "Error in ulp", precision: "Precision", conventions: "Conventions", road: "Formula", exception: "Exception",
+  ulp: "Error in ulp", unbounded: "Elements without a bound", precision: "Precision", conventions: "Conventions", road: "Formula", exception: "Exception",
 };
 
 function detailOf(group, k, detail) {

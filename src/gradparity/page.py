@@ -27,7 +27,7 @@ from gradparity.differences import facts, of_environment, of_inputs
 from gradparity.gate import BUCKETS, NOTHING_REGRESSED, Change, Gate, changes_of
 from gradparity.op import BAD, FORMATS, GradparityError, Result
 from gradparity.policy import Policy
-from gradparity.report import CONFORMING, OUTCOMES, in_words, outcome, subject
+from gradparity.report import CONFORMING, OUTCOMES, in_part, in_words, outcome, subject
 from gradparity.results import Run
 
 BEFORE = "before"  # beside the gate's buckets: a row of the run that another was compared with, and that changed there
@@ -117,6 +117,8 @@ def of_runs(runs: Sequence[Named], chapters: Sequence[Chapter] = (), program: Pr
     lines = [cut(subject_of(runs))]
     if compared:
         lines.append(f"Each run beside the one of the version before: {gate_report.tallied(buckets, {})}.")
+    if words := in_part(row for named in runs for row in named.run.rows):
+        lines.append(f"{words.capitalize()}.")
     page = Page(
         "gradparity report", f"{outcomes[0]}: {several}{in_words(counts)}", outcomes == [CONFORMING], lines, runs,
         changes, before, compared, notes, chapters=chapters,
@@ -329,6 +331,7 @@ def detail_of(row: Result, change: str) -> dict[str, str]:
     found = {name: getattr(row, name) for name in DETAILS} | {"change": change}
     found |= {"message": ""} if row.message in change else {}
     found["at"] = "" if not row.at else str(list(row.at))
+    found["unbounded"] = f"{100 * row.unbounded:.2g} %" if row.unbounded else ""
     found["ulp"] = "" if math.isnan(row.ulp) else f"{row.ulp:.3g}"
     return {name: cut(text) for name, text in found.items() if text}
 

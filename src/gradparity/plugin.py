@@ -92,7 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gradparity", "conformance of losses and activations")
     for name, words in NAMES.items():
         group.addoption(f"--{name}", action="append", default=[], metavar="NAME", help=words)
-    group.addoption("--select", default="", metavar="GLOB", help="rows only whose identity matches")
+    group.addoption("--select", default="", metavar="GLOB", help="only rows whose identity matches")
     group.addoption("--seed", type=int, default=0, metavar="N", help="draw other inputs")
     group.addoption("--tier", default=TIER, metavar="NAME", help=TIER_WORDS)
     group.addoption("--shard", default="1/1", metavar="I/N", help="one of N parts that make up the whole")

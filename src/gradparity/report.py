@@ -36,9 +36,8 @@ def summary(run: Run, path: Path) -> RenderableType:
     parts += [Text(legend(), style="dim"), Text(times(run.footer.get("seconds", {})), style="dim")]
     if slow := slowest(run.rows):
         parts.append(Text("\n".join(["in which the frameworks took longest:", *slow]), style="dim"))
-    if few := [row for row in run.rows if row.status == "pass" and row.unjudged]:
-        most = max(row.unjudged for row in few)
-        parts.append(Text(f"in {len(few)} passed rows some bounds are infinite, at {most:.0%} of the elements at most"))
+    if words := in_part(run.rows):
+        parts.append(Text(words))
     if run.header.get("truth", {}).get("float64") == ITSELF:
         parts.append(Text(f"no long double is longer here: float64 is judged against {ITSELF}"))
     parts.append(Text())
@@ -137,6 +136,13 @@ def verdict(run: Run) -> Text:
     versions = ", ".join(f"{k} {v}" for k, v in subject(run).items())
     words = in_words(Counter(row.status for row in run.rows))
     return Text(f"{found}: {rows}{versions}: {words}", style="bold green" if found == CONFORMING else "bold red")
+
+
+def in_part(rows: Iterable[Result]) -> str:
+    """How many of those that pass say nothing of some of their elements; nothing if none."""
+    parts = [row.unbounded for row in rows if row.status == "pass" and row.unbounded]
+    most = f"{100 * max(parts, default=0):.2g} %"
+    return f"in {len(parts)} passed rows some bounds are infinite, at {most} of the elements at most" if parts else ""
 
 
 def outcome(run: Run) -> str:

@@ -43,7 +43,7 @@ GZIP_LEVEL = 6  # of nine: twice as fast as the highest, and 3 % larger
 
 DEFAULTS = {f.name: f.default for f in fields(Result)}
 EMPTY = {name: "" if default is MISSING else default for name, default in DEFAULTS.items()}
-NUMBERS = ("error", "ulp", "unjudged", "seconds")
+NUMBERS = ("error", "ulp", "unbounded", "seconds")
 TEXTS = tuple(name for name in DEFAULTS if name not in (*NUMBERS, "at"))
 FEW = tuple(name for name in TEXTS if name not in ("got", "want", "message", "bits"))  # texts that many rows share
 fields_of, texts_of, few_of = itemgetter(*DEFAULTS), itemgetter(*TEXTS), itemgetter(*FEW)

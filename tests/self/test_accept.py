@@ -128,11 +128,20 @@ def test_one_exception_is_not_another() -> None:
     one, other = (replace(CRASH, reason="exception", exception=name) for name in ("TypeError", "ValueError"))
     found = accepted("", one, replace(other, case="b"), reason="it raises")
     assert found.text.count("exception = ") == 2
+    assert found.done == [f"added 1 rows of softmax/t.softmax: error (exception {name})"
+                          for name in ("TypeError", "ValueError")]  # fmt: skip
     changed = accepted(found.text, replace(one, exception="ValueError"), replace(other, case="b"), reason="again")
     assert "TypeError" not in changed.text
     assert [known.exception for known in known_failures.entries_of(changed.text, Path("k.toml"))["torch"]] == [
         "ValueError", "ValueError"
     ]  # fmt: skip
+
+
+def test_what_never_came_to_be_judged_gets_no_entry() -> None:
+    row = replace(CRASH, case="b", reason="exception", message="no module named torch")
+    found = accept(run_of(row, FAIL), "", Path("k.toml"), "because", TODAY)
+    assert found.done == ["added 1 rows of softmax/t.softmax: fail (bound)"]
+    assert found.left == [f"{row.id} is no verdict, and gets no entry: no module named torch"]
 
 
 def test_entries_of_other_versions_frameworks_and_days_are_left_alone() -> None:

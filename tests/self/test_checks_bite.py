@@ -327,8 +327,8 @@ def quotient(*xs: float) -> Op:
 @pytest.mark.parametrize(
     ("xs", "words"),
     [
-        ((0.5, -3.0), "the bound is infinite at 100% of the elements: too few are judged"),
-        ((0.5, -3.0, 1e6), "the bound is infinite at 67% of the elements: too few are judged"),
+        ((0.5, -3.0), "the bound is infinite at 100 % of the elements: too few are judged"),
+        ((0.5, -3.0, 1e6), "the bound is infinite at 66.7 % of the elements: too few are judged"),
     ],
 )
 def test_a_bound_that_is_infinite_at_most_elements_is_an_error(xs: tuple[float, ...], words: str) -> None:
@@ -352,7 +352,18 @@ def test_a_bound_that_is_infinite_at_one_element_judges_the_others_and_says_so(w
         return shifted(x) * np.where(np.arange(3) == wrong, x.dtype.type(2), x.dtype.type(1))
 
     (row,) = check(quotient(0.5, 1e6, 2e6), Implementation("quotient", "wrong", fn), NUMPY, "float32", "value")
-    assert (row.status, row.unjudged) == (status, 0.33)
+    assert (row.status, row.unbounded) == (status, 0.333)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("wrong", [np.nan, 2.0])
+def test_one_that_is_judged_and_wrong_fails_however_many_are_not(wrong: float, dtype: str) -> None:
+    """A size in 16 bits too, which would be unsupported."""
+    op = quotient(0.5, 3.0, 2.0**40)
+    sized = replace(op, cases=tuple(replace(case, alone=True) for case in op.cases))
+    own = Implementation("quotient", "shifted", lambda x: (shifted(x) * np.array([1, 1, wrong])).astype(x.dtype))
+    (row,) = check(sized, own, NUMPY, dtype, "value")
+    assert (row.status, row.at, row.unbounded) == ("fail", (2,), 0.667)
 
 
 def test_a_result_beyond_the_largest_number_is_judged() -> None:
@@ -360,7 +371,7 @@ def test_a_result_beyond_the_largest_number_is_judged() -> None:
             (Case("points", lambda draw: {"x": draw.quantised([1e30, -1e30])}),))  # fmt: skip
     for fn, status in ((lambda x: x * x, "pass"), (lambda x: x, "fail")):
         (row,) = check(op, Implementation("huge", "square", fn), NUMPY, "float32", "value")
-        assert (row.status, row.unjudged) == (status, 0.0)
+        assert (row.status, row.unbounded) == (status, 0.0)
 
 
 def test_a_reference_at_fault_is_nobodys_result() -> None:

@@ -519,7 +519,8 @@ def test_known_failures_expire(tmp_path: Path) -> None:
         ('status = "fail"', 'status = "broken"', "neither fail nor error"),
         ('versions = ">=2"', 'versions = "2"', "no PEP 440 specifier"),
         ("max_error = 10.0", "", "needs max_error"),
-        ('kind = "bound"', 'kind = "exception"', "needs exception, the name of its type"),
+        ('kind = "bound"', 'kind = "exception"', "the kind exception needs exception"),
+        ('reason = "because"', 'reason = "x"\nexception = "E"', "there is no exception of the kind bound"),
         ('kind = "bound"', 'exception = 1\nkind = "bound"', "exception should not be 1"),
         ("[[torch]]", "[torch]", "two brackets"),
         ('id = ["softmax/*"]', "id = [", "is no TOML"),
@@ -931,10 +932,10 @@ def test_a_summary_shows_what_was_not_passed() -> None:
 def test_a_summary_says_which_passes_are_of_a_part() -> None:
     from rich.console import Console
 
-    passed = [changed(FAILED, status="pass", unjudged=part) for part in (0.0, 0.25, 0.5)]
+    passed = [changed(FAILED, status="pass", unbounded=part) for part in (0.0, 0.25, 0.5)]
     console = Console(width=80, file=io.StringIO())
     console.print(report.summary(results.Run({}, [*passed, FAILED], {"complete": True}), Path("x.jsonl")))
-    assert "in 2 passed rows some bounds are infinite, at 50% of the elements at most" in console.file.getvalue()
+    assert "in 2 passed rows some bounds are infinite, at 50 % of the elements at most" in console.file.getvalue()
 
 
 def test_a_summary_of_long_names_fits_80_columns_and_says_how_to_see_more() -> None:
