@@ -728,7 +728,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "ragged_centroid", fn=ragged_centroid_sorted, road="cumulative-sums", precision={"*float16/*": Precision("C")},
         unsupported={
-            "float16/value/b32-*": MANY_IN_16_BITS, "bfloat16/[jh]vp*/[!c]*": LOST_DISTANCES,
+            "float16/value/b32-*": MANY_IN_16_BITS, "bfloat16/[jh]vp*/*": LOST_DISTANCES,
         },
     ),
     Implementation("ragged_centroid", fn=ragged_centroid_one_hot, precision={"*float16/*": Precision("C")}),
