@@ -70,7 +70,7 @@ def test_a_worker_imports_only_the_framework_that_it_checks(adapter: Adapter) ->
         "before = set(sys.modules)\n"  # tensorflow itself imports jax where it is installed
         "from gradparity import catalogue\n"
         f"chosen = catalogue.Selection(('{adapter.framework}',), ('{adapter.mode}',), op=('sigmoid', 'softmax'),"
-        " tier='default')\n"  # no drawn sizes
+        " dtype=('float32',), tier='default')\n"  # no drawn sizes
         "for item in catalogue.items(chosen):\n"
         "    item.run()\n"
         f"print(sorted({others!r} & set(sys.modules) - before))"
