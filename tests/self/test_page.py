@@ -87,6 +87,13 @@ def test_what_is_no_plain_pass_has_its_details() -> None:
     }  # fmt: skip
 
 
+def test_what_has_no_bound_is_said_of_the_run_and_of_a_row() -> None:
+    text = shown(run_of(replace(ROW, unbounded=0.25), replace(FAIL, unbounded=0.125)))
+    assert "In 1 passed rows some bounds are infinite, at 25 % of the elements at most." in text
+    (group,) = data_of(text)["groups"]
+    assert group["details"]["1"]["unbounded"] == "12 %"
+
+
 def test_the_worst_have_details_and_programs_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     worse = replace(FAIL, case="d", error=9.0)
     asked: list[str] = []

@@ -16,7 +16,7 @@ from gradparity import gate, invariances, results
 from gradparity.adapter import Implementation
 from gradparity.adapters.numpy import ADAPTERS
 from gradparity.check import check
-from gradparity.op import BIT_EQUAL, HOW, WITHIN_BOUND, Array, Result
+from gradparity.op import BIT_EQUAL, HOW, WITHIN_BOUND, Array, Case, Op, Result
 from gradparity.policy import Policy
 from gradparity.reference import OPS
 from gradparity.results import Run
@@ -81,6 +81,22 @@ def test_what_differs_a_little_passes_and_says_so_and_what_differs_much_fails(
                 assert row.error > 0
                 assert row.got.endswith(" other")
                 assert ("times what the two may differ" in row.message) == (row.status == "fail")
+
+
+def quotient(x: Any) -> Any:
+    """In float32 the denominator of 0.5 may be 0, and its bound is infinite; that of 1e6 is far from it."""
+    return 1 / ((x + 1e9) - 1e9)
+
+
+@pytest.mark.parametrize(("xs", "status", "part"), [((1e6, 0.5), "pass", 0.5), ((1e6, 0.5, 0.5), "error", 0.667)])
+def test_what_differs_where_most_has_no_bound_is_no_pass(xs: tuple[float, ...], status: str, part: float) -> None:
+    op = Op("quotient", quotient, lambda g, y, x: {"x": -g * y * y},
+            (Case("points", lambda draw: {"x": draw.quantised(xs)}),))  # fmt: skip
+    calls = iter(range(10**6))
+    own = Implementation("quotient", "varies", lambda x: up(1 / x, next(calls) % 2))
+    found = {row.check: row for row in check(op, own, NUMPY, "float32", "same", op.cases)}["same.again.value"]
+    assert (found.status, found.unbounded) == (status, part)
+    assert found.reason == (WITHIN_BOUND if status == "pass" else "unbounded")
 
 
 def test_another_shape_or_an_exception_is_no_pass() -> None:

@@ -29,7 +29,7 @@ import pytest
 from commands import gradparity_command
 
 import gradparity
-from gradparity import builds, catalogue, cli, known_failures, report, results
+from gradparity import builds, catalogue, cli, known_failures, report, results, runner
 from gradparity.adapter import ROOM, Adapter, Implementation, Memory
 from gradparity.builds import build_of
 from gradparity.cases import digests_of_inputs
@@ -721,6 +721,17 @@ def test_what_hangs_is_an_error_of_reason_timeout(tmp_path: Path, broken: dict[s
     assert "took more than 3 s (--time-limit), and its worker ended itself" in run.rows[0].message
 
 
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with runner.interruptible() as stop:
+            signal.raise_signal(signal.SIGINT)
+            assert not stop.is_set()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGTERM ends a process outright where it is not POSIX")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_keeps_what_came_and_leaves_no_process(
@@ -965,8 +976,6 @@ def test_a_summary_without_colour_says_the_same(monkeypatch: pytest.MonkeyPatch)
 
 def test_progress_in_a_log_says_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
-
-    from gradparity import runner
 
     clock = iter(range(0, 10**6, 50))
     monkeypatch.setattr(runner.time, "monotonic", lambda: float(next(clock)))
