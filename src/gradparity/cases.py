@@ -231,6 +231,11 @@ def coarse(draw: Draw, *shape: int) -> Array:
     return draw.quantised(draw.integers("x", shape, 64, -63) / 8)
 
 
+def whole(draw: Draw, rows: int, classes: int) -> Array:
+    """Whole numbers from 1 to 99, as an exercise draws its logits: exact in every dtype, most losses above 10."""
+    return draw.quantised(draw.integers("x", (rows, classes), 100, 1))
+
+
 def subnormal(draw: Draw, shape: tuple[int, ...]) -> Array:
     """Numbers below the smallest normal one, of both signs."""
     form = FORMATS[draw.dtype]
@@ -275,6 +280,7 @@ LOGITS: Mapping[str, Callable[[Draw], Array]] = {
     "ramp-800": of(ramp, ROWS, 10, 800.0),
     "subnormal": subnormal_logits,
     "bimodal": of(bimodal, ROWS, 10),
+    "whole-1-to-99": of(whole, 3, 10),
     "minus-inf": of(special, ROWS, 10, -np.inf),
     "plus-inf": of(special, ROWS, 10, np.inf),
     "nan": of(special, ROWS, 10, np.nan),
