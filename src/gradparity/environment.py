@@ -51,10 +51,16 @@ def variables(process: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, 
 @cache
 def processor() -> str:
     """The architecture, and the widest vectors that NumPy found: what vectorised libraries choose their code by."""
+    widest = next((name for name in ("AVX512F", "AVX2", "SVE", "ASIMD") if name in features()), "no vectors")
+    return f"{platform.machine()} {widest}"
+
+
+@cache
+def features() -> frozenset[str]:
+    """The architecture and every set of instructions that NumPy found, by NumPy's names."""
     name = "numpy._core._multiarray_umath" if hasattr(np, "_core") else "numpy.core._multiarray_umath"
     found = importlib.import_module(name).__cpu_features__
-    widest = next((feature for feature in ("AVX512F", "AVX2", "SVE", "ASIMD") if found.get(feature)), "no vectors")
-    return f"{platform.machine()} {widest}"
+    return frozenset((platform.machine(), *(feature for feature, there in found.items() if there)))
 
 
 def cpu() -> str:

@@ -9,7 +9,7 @@ max_error = inf                                           # for "fail": the larg
 exception = "ValueError"                                  # its type, or "A or B"; the kind "exception" needs it
 reason = "..."
 link = "https://..."                                      # optional, like platform (a sys.platform),
-processor = "AVX512F"                                     # part of what environment.processor() says of it, and
+processor = "AVX512F"                                     # a set of instructions that it has, by NumPy's name, and
 expires = 2027-01-31                                      # the day after which the row fails again
 """
 
@@ -30,7 +30,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from gradparity import toml
-from gradparity.environment import processor
+from gradparity.environment import features
 from gradparity.op import GradparityError, Raises, Result
 
 TO_DO = "TODO"  # a reason that is still to be written begins so
@@ -83,7 +83,7 @@ class KnownFailure:
             in_range = SpecifierSet(self.versions).contains(Version(version), prereleases=True)
         except InvalidVersion:
             in_range = False
-        here = self.platform in ("", sys.platform) and self.processor in processor()
+        here = self.platform in ("", sys.platform) and self.processor in ("", *features())
         return in_range and here and (self.expires is None or today <= self.expires)
 
     def speaks_of(self, result: Result) -> bool:
