@@ -248,11 +248,14 @@ def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return reductions[reduction](loss)
 
 
-def categorical_cross_entropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+def categorical_cross_entropy(
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import jax.numpy as jnp
 
     p = jnp.clip(x, 1e-7, 1 - 1e-7)
-    loss = -t * jnp.log(p)
+    s = t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    loss = -s * jnp.log(p)
     loss = loss if gamma == 0 else (1 - p) ** gamma * loss
     loss = (loss if alpha is None else alpha * loss).sum(-1)
     reductions: Any = {"none": jnp.asarray, "sum": jnp.sum, "mean": jnp.mean}

@@ -97,30 +97,41 @@ def sparse_categorical_crossentropy_class(x: Any, t: Any, reduction: str) -> Any
     return keras.losses.SparseCategoricalCrossentropy(reduction=reduction, dtype=dtype)(t, x)
 
 
-def categorical_crossentropy(x: Any, t: Any, alpha: None, gamma: int, reduction: str) -> Any:
+def categorical_crossentropy(
+    x: Any, t: Any, alpha: None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import keras
 
-    return keras.losses.categorical_crossentropy(t, x)
+    return keras.losses.categorical_crossentropy(t, x, label_smoothing=label_smoothing)
 
 
-def categorical_crossentropy_class(x: Any, t: Any, alpha: None, gamma: int, reduction: str) -> Any:
+def categorical_crossentropy_class(
+    x: Any, t: Any, alpha: None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import keras
 
     dtype = keras.backend.standardize_dtype(x.dtype)
-    return keras.losses.CategoricalCrossentropy(reduction=reduction, dtype=dtype)(t, x)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=label_smoothing, reduction=reduction, dtype=dtype)
+    return loss(t, x)
 
 
-def categorical_focal_crossentropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+def categorical_focal_crossentropy(
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import keras
 
-    return keras.losses.categorical_focal_crossentropy(t, x, 1.0 if alpha is None else alpha, float(gamma))
+    weight = 1.0 if alpha is None else alpha
+    return keras.losses.categorical_focal_crossentropy(t, x, weight, float(gamma), label_smoothing=label_smoothing)
 
 
-def categorical_focal_crossentropy_class(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+def categorical_focal_crossentropy_class(
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import keras
 
     dtype, weight = keras.backend.standardize_dtype(x.dtype), 1.0 if alpha is None else alpha
-    return keras.losses.CategoricalFocalCrossentropy(weight, float(gamma), reduction=reduction, dtype=dtype)(t, x)
+    made = {"label_smoothing": label_smoothing, "reduction": reduction, "dtype": dtype}
+    return keras.losses.CategoricalFocalCrossentropy(weight, float(gamma), **made)(t, x)
 
 
 def layered_crossentropy(x: Any, q: Any, t: Any, reduction: str) -> Any:
@@ -287,6 +298,7 @@ TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
     "categorical_cross_entropy": like(tensorflow, "categorical_cross_entropy", conventions=DENSE, precision={
         "float16/*classes-1000": STEPWISE,  # in class C these have no bound
         "float16/vjp/*alpha*": Precision("C", finding=tensorflow.F16_SUMS), **ALPHA_FIRST,
+        "bfloat16/vjp/smoothed-*": Precision("B"),  # compiled, a factor is moved: see tensorflow
         "float16/vjp/*": Precision("C", sharp=True, finding=tensorflow.F16_SUMS),
         **like(tensorflow, "categorical_cross_entropy")["precision"],
     }),

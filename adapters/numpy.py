@@ -127,25 +127,32 @@ def binary_cross_entropy_vjp(g: Any, y: Any, x: Any, t: Any, reduction: str) -> 
 
 
 def categorical_cross_entropy(
-    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
 ) -> Any:  # fmt: skip
     import numpy as np
 
-    weights = x.dtype.type(1 if alpha is None else alpha) * (1 - x) ** gamma
+    number = x.dtype.type
+    if label_smoothing:
+        t = t * number(1 - label_smoothing) + number(label_smoothing / t.shape[-1])
+    weights = number(1 if alpha is None else alpha) * (1 - x) ** gamma
     losses = (-t * np.log(x) * weights).sum(-1)
-    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / x.dtype.type(len(x))}[reduction]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / number(len(x))}[reduction]
 
 
 def categorical_cross_entropy_vjp(
-    g: Any, y: Any, x: Any, t: Any, alpha: float | None, gamma: int, reduction: str
+    g: Any, y: Any, x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
 ) -> Any:  # fmt: skip
     import numpy as np
 
-    scale = x.dtype.type(1 if alpha is None else alpha) * (g / x.dtype.type(len(x)) if reduction == "mean" else g)
+    number = x.dtype.type
+    scale = number(1 if alpha is None else alpha) * (g / number(len(x)) if reduction == "mean" else g)
     scale = scale[:, None] if reduction == "none" else scale
     focus, log = (1 - x) ** gamma, np.log(x)
     slope = gamma * (1 - x) ** (gamma - 1) * log if gamma else 0 * x
-    return {"x": scale * t * (slope - focus / x), "t": -scale * focus * log}
+    dt = -scale * focus * log * number(1 - label_smoothing)
+    if label_smoothing:
+        t = t * number(1 - label_smoothing) + number(label_smoothing / t.shape[-1])
+    return {"x": scale * t * (slope - focus / x), "t": dt}
 
 
 def layered_cross_entropy(x: Any, q: Any, t: Any, reduction: str) -> Any:

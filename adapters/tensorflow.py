@@ -202,11 +202,14 @@ def binary_cross_entropy(x: Any, t: Any, reduction: str) -> Any:
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)
 
 
-def categorical_cross_entropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+def categorical_cross_entropy(
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import tensorflow as tf
 
     p = tf.clip_by_value(x, 1e-7, 1 - 1e-7)
-    loss = -t * tf.math.log(p)
+    s = t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    loss = -s * tf.math.log(p)
     loss = loss if gamma == 0 else (1 - p) ** gamma * loss
     loss = tf.reduce_sum(loss if alpha is None else alpha * loss, -1)
     return {"none": tf.identity, "sum": tf.reduce_sum, "mean": tf.reduce_mean}[reduction](loss)

@@ -260,20 +260,25 @@ def negative_log_likelihood_gather(x: Any, t: Any, reduction: str) -> Any:
     return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
 
 
-def categorical_cross_entropy(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+def categorical_cross_entropy(
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import torch
 
-    loss = -t * torch.log(x)
+    s = t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    loss = -s * torch.log(x)
     loss = loss if gamma == 0 else (1 - x) ** gamma * loss
     loss = (loss if alpha is None else alpha * loss).sum(-1)
     return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)
 
 
-def categorical_cross_entropy_clamped(x: Any, t: Any, alpha: float | None, gamma: int, reduction: str) -> Any:
+def categorical_cross_entropy_clamped(
+    x: Any, t: Any, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Any:  # fmt: skip
     import torch
 
-    p = x.clamp(1e-7)
-    loss = -t * torch.log(p)
+    p, s = x.clamp(1e-7), t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    loss = -s * torch.log(p)
     loss = loss if gamma == 0 else (1 - p) ** gamma * loss
     loss = (loss if alpha is None else alpha * loss).sum(-1)
     return {"none": torch.clone, "sum": torch.sum, "mean": torch.mean}[reduction](loss)

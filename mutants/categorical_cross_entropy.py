@@ -10,7 +10,7 @@ import numpy as np
 from gradparity.adapter import Fn
 from gradparity.mutants.defects import NOTHING_EXCHANGED, arguments, instead, result
 from gradparity.mutants.probabilities import both
-from gradparity.mutants.softmax_family import over_n_minus_1, reduced, row_sum, spread, swapped
+from gradparity.mutants.softmax_family import over_n_minus_1, reduced, row_sum, spread, swapped, targets
 from gradparity.mutation import Defect, Mutant
 from gradparity.op import Array, Arrays
 
@@ -32,8 +32,10 @@ def slope(x: Array, t: Array, gamma: int) -> Array:
 def loss_of(of: Of = terms, total: Fn = lambda y: y.sum(-1)) -> Defect:
     """Of a loss of(x, t, gamma) for each class."""
 
-    def loss(x: Array, t: Array, alpha: float | None, gamma: int, reduction: str) -> Array:
-        return reduced(weight(x, alpha) * total(of(x, t, gamma)), reduction)
+    def loss(
+        x: Array, t: Array, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+    ) -> Array:  # fmt: skip
+        return reduced(weight(x, alpha) * total(of(x, targets(t, label_smoothing), gamma)), reduction)
 
     return instead(loss)
 
@@ -42,9 +44,12 @@ def gradient_of(of: Of = slope, for_targets: Of = lambda x, t, c, gamma: terms(x
     """Of derivatives of(x, c t, gamma) for the probabilities, which are linear in t, and for the targets; c is the
     cotangent of a class."""
 
-    def vjp(g: Array, y: Array, x: Array, t: Array, alpha: float | None, gamma: int, reduction: str) -> Arrays:
-        c = weight(x, alpha) * spread(g, x, reduction)
-        return {"x": of(x, c * t, gamma), "t": for_targets(x, t, c, gamma)}
+    def vjp(
+        g: Array, y: Array, x: Array, t: Array, alpha: float | None, gamma: int, reduction: str,
+        label_smoothing: float = 0.0,
+    ) -> Arrays:  # fmt: skip
+        c, s = weight(x, alpha) * spread(g, x, reduction), targets(t, label_smoothing)
+        return {"x": of(x, c * s, gamma), "t": for_targets(x, s, c, gamma) * (1 - label_smoothing)}
 
     return instead(vjp)
 
@@ -71,6 +76,12 @@ def summing_to_1(kw: Arrays) -> Arrays:
     return {"t": kw["t"] / row_sum(kw["t"], -1)}
 
 
+def others_share(kw: Arrays) -> Arrays:
+    """What smoothing takes is shared by all classes but one: label_smoothing C / (C - 1) for label_smoothing."""
+    classes = kw["t"].shape[-1]
+    return {"label_smoothing": kw.get("label_smoothing", 0.0) * classes / max(classes - 1, 1)}
+
+
 def with_negatives(x: Array, t: Array, gamma: int) -> Array:
     """Of each class whether it is the one, as if they were apart."""
     return terms(x, t, gamma) + terms(1 - x, 1 - t, gamma)
@@ -95,6 +106,9 @@ OF_BOTH = (
     ("probabilities-and-targets-exchanged", arguments(lambda kw: {"x": kw["t"] + 2**-6, "t": kw["x"]}), "spread-4"),
     ("gamma-one-more", arguments(lambda kw: {"gamma": kw["gamma"] + 1}), "gamma-1-spread-4"),
     ("gamma-ignored", arguments(lambda kw: {"gamma": 0}), "gamma-2-spread-4"),
+    ("smoothing-ignored", arguments(lambda kw: {"label_smoothing": 0.0}), "smoothed-spread-4"),
+    ("smoothing-left-on", arguments(lambda kw: {"label_smoothing": 0.01}), "spread-4"),
+    ("smoothed-with-the-other-classes", arguments(others_share), "smoothed-spread-4"),
     ("alpha-ignored", arguments(lambda kw: {"alpha": None}), "gamma-2-alpha-0.25-spread-4"),
 )
 MUTANTS: tuple[Mutant, ...] = (

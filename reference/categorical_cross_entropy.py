@@ -32,6 +32,7 @@ from gradparity.reference.soft_cross_entropy import (
     permutation,
     reduction_of_rows,
     signed,
+    smoothed,
     weights,
     zeros,
 )
@@ -46,40 +47,45 @@ CONVENTIONS = {
 
 
 def categorical_cross_entropy(
-    x: Array, t: Array, alpha: float | None = None, gamma: int = 0, reduction: str = "none", normalised: Any = False,
-    floor: float = -np.inf, ceiling: float = np.inf, at_clip: float = 1.0, nan_clip: float = 0.0,
+    x: Array, t: Array, alpha: float | None = None, gamma: int = 0, reduction: str = "none",
+    label_smoothing: float = 0.0, normalised: Any = False, floor: float = -np.inf, ceiling: float = np.inf,
+    at_clip: float = 1.0, nan_clip: float = 0.0,
 ) -> Array:  # fmt: skip
-    """loss_i = -alpha sum_j (1 - p_ij)^gamma t_ij log p_ij, p = min(max(x, floor), ceiling); normalised: first
-    x / sum_j x_ij for x.  x: [N, C] probabilities, t: [N, C] targets, gamma: 0, 1 or 2, alpha: 1 where it is None
-    -> loss: [N] in nats, or its sum or mean over the rows, a scalar; the mean of no rows is NaN.
+    """loss_i = -alpha sum_j (1 - p_ij)^gamma s_ij log p_ij, p = min(max(x, floor), ceiling); normalised: first
+    x / sum_j x_ij for x; s = (1 - label_smoothing) t + label_smoothing / C.  x: [N, C] probabilities, t: [N, C]
+    targets, gamma: 0, 1 or 2, alpha: 1 where it is None -> loss: [N] in nats, or its sum or mean over the rows, a
+    scalar; the mean of no rows is NaN.
 
     Targets need not sum to 1, nor be one-hot. A probability of 0 gives infinity, but NaN for the target 0; one below 0
     NaN. Source: Bishop, Pattern Recognition and Machine Learning (2006), eq. (4.108); with gamma: Lin, Goyal, Girshick,
-    He & Dollar, Focal loss for dense object detection (2017), eq. (5), for each class.
+    He & Dollar, Focal loss for dense object detection (2017), eq. (5), for each class; label smoothing: Szegedy et al.,
+    Rethinking the Inception architecture for computer vision (2016), section 7.
     """
     p = probability(x, normalised, floor, ceiling)
-    return reduced(np.sum(weighted(modulated(-t * np.log(p), 1 - p, gamma), alpha), axis=-1), reduction)
+    loss = modulated(-smoothed(t, label_smoothing) * np.log(p), 1 - p, gamma)
+    return reduced(np.sum(weighted(loss, alpha), axis=-1), reduction)
 
 
 def categorical_cross_entropy_vjp(
     g: Array, y: Array, x: Array, t: Array, alpha: float | None = None, gamma: int = 0, reduction: str = "none",
-    normalised: Any = False, floor: float = -np.inf, ceiling: float = np.inf, at_clip: float = 1.0,
-    nan_clip: float = 0.0,
+    label_smoothing: float = 0.0, normalised: Any = False, floor: float = -np.inf, ceiling: float = np.inf,
+    at_clip: float = 1.0, nan_clip: float = 0.0,
 ) -> Arrays:  # fmt: skip
-    """alpha t (gamma (1 - p)^(gamma - 1) log p - (1 - p)^gamma / p) for the probabilities, nothing of which cancels
-    where p is at most 1; if normalised, that of the quotient, with which it is composed. -alpha (1 - p)^gamma log p for
-    the targets."""
-    p = probability(x, normalised, floor, ceiling)
+    """alpha s (gamma (1 - p)^(gamma - 1) log p - (1 - p)^gamma / p) for the probabilities, nothing of which cancels
+    where p is at most 1; if normalised, that of the quotient, with which it is composed.
+    -alpha (1 - label_smoothing) (1 - p)^gamma log p for the targets."""
+    p, s = probability(x, normalised, floor, ceiling), smoothed(t, label_smoothing)
     g = weighted(np.expand_dims(spread_back(g, reduction, len(t)), -1), alpha)
     c = modulated(g, 1 - p, gamma)
-    dq = -c * t / p
+    dq = -c * s / p
     if gamma:
-        dq = dq + gamma * modulated(g * (t * np.log(p)), 1 - p, gamma - 1)
+        dq = dq + gamma * modulated(g * (s * np.log(p)), 1 - p, gamma - 1)
     q = x / row_sums(x) if normalised else x
     dq = where_inside(q, floor, ceiling, at_clip, dq)
     if np.isnan(nan_clip):
         dq = np.where(q <= np.inf, dq, np.nan)
-    return {"x": of_quotient(dq, q, row_sums(x)) if normalised else dq, "t": -c * np.log(p)}
+    dt = -c * np.log(p) * (1 - label_smoothing)
+    return {"x": of_quotient(dq, q, row_sums(x)) if normalised else dq, "t": dt}
 
 
 def probability(x: Array, normalised: Any, floor: float, ceiling: float) -> Array:
@@ -151,9 +157,11 @@ FOCAL = ("spread-0", "spread-4", "spread-8", "one-hot-spread-4", "weights-spread
 
 
 def case(
-    name: str, make: Any, gamma: int = 0, alpha: float | None = None, reduction: str = "none", **more: Any
-) -> Case:
-    return Case(name, make, {"alpha": alpha, "gamma": gamma, "reduction": reduction}, **more)
+    name: str, make: Any, gamma: int = 0, alpha: float | None = None, reduction: str = "none",
+    smoothing: float | None = None, **more: Any,
+) -> Case:  # fmt: skip
+    params = {"alpha": alpha, "gamma": gamma, "reduction": reduction}
+    return Case(name, make, params if smoothing is None else params | {"label_smoothing": smoothing}, **more)
 
 
 CASES = (
@@ -163,6 +171,10 @@ CASES = (
     *(case(f"gamma-2-alpha-{a:g}-spread-{k}", INPUTS[f"spread-{k}"], 2, a) for a in (0.25, 0.3) for k in (4, 8)),
     *(case(f"{how}-{name}", INPUTS[name], reduction=how) for how in ("sum", "mean") for name in REDUCED),
     *(case(f"{how}-gamma-2-alpha-0.25", INPUTS["spread-4"], 2, 0.25, how) for how in ("sum", "mean")),
+    *(case(f"smoothed-{name}", INPUTS[name], smoothing=0.1) for name in ("spread-0", "spread-4", "one-hot-spread-4")),
+    case("smoothed-weights-spread-8", INPUTS["weights-spread-8"], smoothing=0.25),
+    case("smoothed-gamma-2-alpha-0.25", INPUTS["spread-4"], 2, 0.25, smoothing=0.1),
+    case("smoothed-mean", INPUTS["spread-4"], reduction="mean", smoothing=0.1),
     *in_layouts(case("contiguous", targeted(probabilities, 8, 9, 4))),
 )  # fmt: skip
 

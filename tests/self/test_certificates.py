@@ -135,7 +135,7 @@ INPUTS = {
     "logistic_regression": "62764f8330e61d8b",
     "categorical_hinge": "173a3b713b09379b",
     "multilabel_margin": "a1dd85fd7b41a667",
-    "categorical_cross_entropy": "850403d35d922330",
+    "categorical_cross_entropy": "71343d9ce010836c",
     "spatial_cross_entropy": "3c7689b99114b18b",
 }  # fmt: skip
 

@@ -551,10 +551,12 @@ def focus(m: Model, x: Array, gamma: int) -> tuple[Array, Array]:
     return (q, e) if gamma == 1 else (q * q, times(m, q, e, q, e))
 
 
-def categorical_cross_entropy(m: Model, x: Array, t: Array, alpha: Any, gamma: int, reduction: str) -> Array:
+def categorical_cross_entropy(
+    m: Model, x: Array, t: Array, alpha: Any, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Array:  # fmt: skip
     """The logarithm, the product with the target, with (1 - x)^gamma, with alpha, and the sum over the classes."""
-    log = np.log(x)
-    y, e = -t * log, times(m, t, 0.0, log, m.log * np.abs(log))
+    log, (s, es) = np.log(x), smoothed(m, t, label_smoothing)
+    y, e = -s * log, times(m, s, es, log, m.log * np.abs(log))
     if gamma:
         f, ef = focus(m, x, gamma)
         y, e = y * f, times(m, y, e, f, ef)
@@ -564,7 +566,8 @@ def categorical_cross_entropy(m: Model, x: Array, t: Array, alpha: Any, gamma: i
 
 
 def categorical_cross_entropy_vjp(
-    m: Model, g: Array, ey: Array, x: Array, t: Array, alpha: Any, gamma: int, reduction: str
+    m: Model, g: Array, ey: Array, x: Array, t: Array, alpha: Any, gamma: int, reduction: str,
+    label_smoothing: float = 0.0,
 ) -> Array:  # fmt: skip
     """a gamma (1 - x)^(gamma - 1) t log x - a (1 - x)^gamma t / x, a = g w / N: product by product, a quotient, a
     difference."""
@@ -572,12 +575,13 @@ def categorical_cross_entropy_vjp(
     a, ea = g / count, by_exact(m, g, 0.0, np.array(count)) if count > 1 else 0.0
     if alpha is not None:
         a, ea = alpha * a, times(m, t.dtype.type(alpha), 0.0, a, ea)
+    s, es = smoothed(m, t, label_smoothing)
     if not gamma:
-        return by_exact(m, a * t, times(m, a, ea, t, 0.0), x) + m.tiny
+        return by_exact(m, a * s, times(m, a, ea, s, es), x) + m.tiny
     f, ef = focus(m, x, gamma)
     c, log = a * f, np.log(x)
-    left, el = c * t / x, by_exact(m, c * t, times(m, c, times(m, a, ea, f, ef), t, 0.0), x)
-    right, er = a * t * log, times(m, a, ea, t * log, times(m, t, 0.0, log, m.log * np.abs(log)))
+    left, el = c * s / x, by_exact(m, c * s, times(m, c, times(m, a, ea, f, ef), s, es), x)
+    right, er = a * s * log, times(m, a, ea, s * log, times(m, s, es, log, m.log * np.abs(log)))
     if gamma == 2:
         right, er = right * (1 - x), times(m, right, er, 1 - x, m.rounding(1 - x))
     right, er = gamma * right, gamma * er + m.rounding(gamma * right, gamma * er)

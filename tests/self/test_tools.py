@@ -321,7 +321,7 @@ INPUTS = {
     "categorical_hinge": "7e3ccb2a a4b5124e e26fd9f1 34faf07b",
     "multilabel_margin": "4da18dc9 5ee05b42 08e02132 60847afb",
     "spatial_cross_entropy": "fdfbc9d9 bae67ac5 c83131d6 1d201ae6",
-    "categorical_cross_entropy": "63d9ff48 ad33281a 5a828f1f c22e4b2a",
+    "categorical_cross_entropy": "8501f1cc 3a88205d 3c9b85f5 e1643e5d",
 }
 
 

@@ -224,8 +224,11 @@ def binary_cross_entropy(x: Array, t: Array, reduction: str) -> Array:
     return reduced(-(t * np.log(x) + (1 - t) * np.log(1 - x)), reduction)
 
 
-def categorical_cross_entropy(x: Array, t: Array, alpha: float | None, gamma: int, reduction: str) -> Array:
-    losses = -t * np.log(x) * dual(1 if alpha is None else alpha)
+def categorical_cross_entropy(
+    x: Array, t: Array, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
+) -> Array:  # fmt: skip
+    s = t * (1 - dual(label_smoothing)) + dual(label_smoothing) / t.shape[1] if label_smoothing else t
+    losses = -s * np.log(x) * dual(1 if alpha is None else alpha)
     for _ in range(gamma):
         losses = losses * (1 - x)
     return reduced(losses.sum(1), reduction)
@@ -621,9 +624,10 @@ NEGATIVE_LOG_LIKELIHOOD = (
 
 
 def probable(
-    name: str, targets: Any, make: Any, gamma: int = 0, alpha: float | None = None, reduction: str = "none"
-) -> Case:
-    return Case(name, targeted(targets, *make), {"alpha": alpha, "gamma": gamma, "reduction": reduction})
+    name: str, targets: Any, make: Any, gamma: int = 0, alpha: float | None = None, reduction: str = "none",
+    **more: Any,
+) -> Case:  # fmt: skip
+    return Case(name, targeted(targets, *make), {"alpha": alpha, "gamma": gamma, "reduction": reduction, **more})
 
 
 CATEGORICAL_CROSS_ENTROPY = (
@@ -633,6 +637,8 @@ CATEGORICAL_CROSS_ENTROPY = (
     *(probable(f"{how}-gamma-{k}-alpha-{a}-{name}", sixteenths, FRACTIONS[name], k, a, how)
       for how in ("none", "sum", "mean") for k in (0, 2) for a in (None, 0.25, 0.3)
       for name in ("spread-4-c3", "spread-30-c5")),
+    *(probable(f"smoothed-{a}-gamma-{k}-{name}", sixteenths, FRACTIONS[name], k, label_smoothing=a)
+      for a in (0.1, 0.25) for k in (0, 2) for name in ("spread-4-c3", "spread-30-c5")),
 )  # fmt: skip
 
 
