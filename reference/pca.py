@@ -11,7 +11,7 @@ from gradparity.arithmetic import mean
 from gradparity.cases import Draw, coarse, in_layouts
 from gradparity.op import FORMATS, Array, Arrays, Case, Invariant, Op, Road
 from gradparity.reference.invariants import turned
-from gradparity.spectral import Spectrum, eigh, svd
+from gradparity.spectral import AnySpectrum, eigh, svd
 
 
 def pca(x: Array, components: int) -> tuple[Array, Array, Array]:
@@ -43,7 +43,7 @@ def by_covariance(x: Array, components: int) -> tuple[Array, Array, Array]:
     return m + c @ s.projector(0, components), s.values(components), stacked(squares)
 
 
-def parts(m: Array, c: Array, s: Spectrum, components: int) -> tuple[Array, Array, Array]:
+def parts(m: Array, c: Array, s: AnySpectrum, components: int) -> tuple[Array, Array, Array]:
     values = s.values(components)
     squares = [values[i] * s.projector(i, i + 1) for i in range(components)]
     return m + s.truncated(c, components), values, stacked(squares)
@@ -218,5 +218,6 @@ OP = Op(
     "pca", pca, pca_vjp, CASES, outputs=("", "eigenvalues", "projections"),
     roads={"svd": Road(by_svd), "covariance": Road(by_covariance, by_covariance_vjp)},
     batch_axis=lambda params: None, invariants=INVARIANTS, edge_cases=AT_THE_ENDS,
-    smooth=(),  # eigenvectors have no rule of dual numbers
+    smooth=("scale-1", "scale-10", "rows-8", "transposed"),
+    derived=("jvp",),  # the derivative of a projector has no rule of dual numbers
 )  # fmt: skip

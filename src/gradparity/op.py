@@ -162,6 +162,11 @@ class Invariant:
     exact: bool = False
 
 
+# Those that a framework makes of its own two modes: J v by forward mode; H v, H the Hessian of <g, y>, by forward mode
+# over the gradient, and by the gradient of the gradient. Each for one argument, the others being constants.
+DERIVED = ("jvp", "hvp", "hvp-reverse")
+
+
 @dataclass(frozen=True, eq=False)
 class Op:
     """An operation: what it computes, its gradient, and where to look.
@@ -175,6 +180,7 @@ class Op:
     invariants: what is true of it besides
     smooth: the names of the cases that are looked at in forward mode and for second derivatives: where it is twice
         differentiable; None for those of SMOOTH that it has
+    derived: of DERIVED those of which its steps have a rule
     counted: the case with so many results that in 16 bits the share of misrounded ones says something
     edges: the conventions of edge_cases, where an implementation may also declare that it raises: see
         gradparity.reference.edges
@@ -192,6 +198,7 @@ class Op:
     batch_axis: Callable[[Mapping[str, Any]], int | None] = lambda params: 0
     invariants: tuple[Invariant, ...] = ()
     smooth: tuple[str, ...] | None = None
+    derived: tuple[str, ...] = DERIVED
     counted: str = ""
     edges: Mapping[str, Convention] = field(default_factory=dict)
     edge_cases: tuple[Case, ...] = ()
@@ -245,7 +252,7 @@ class Op:
         checks = self.checks(direction)
         if direction in DERIVED:
             checks += self.adjoint_checks if direction == "jvp" else []
-            return checks if case.name in self.smooth_cases else []
+            return checks if direction in self.derived and case.name in self.smooth_cases else []
         return named(case, direction, checks) + self.counted_checks(checks, case, dtype)
 
 
@@ -255,9 +262,6 @@ def named(case: Case, direction: str, checks: Sequence[str]) -> list[str]:
 
 
 COMPARED = ("value", "vjp")  # the directions in which a result is set beside the reference
-# Those that a framework makes of its own two modes: J v by forward mode; H v, H the Hessian of <g, y>, by forward mode
-# over the gradient, and by the gradient of the gradient. Each for one argument, the others being constants.
-DERIVED = ("jvp", "hvp", "hvp-reverse")
 ADJOINT = "adjoint"  # the check of forward mode beside the gradient, without a reference
 DIRECTIONS = (*COMPARED, *DERIVED, "invariant", "same")
 # The cases of an operation that names none: ordinary numbers, confident ones, each reduction, another layout.

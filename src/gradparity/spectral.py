@@ -6,6 +6,8 @@
     s.truncated(c, m)        # projector(0, m) @ c
     s.derivative(d, m)       # how projector(0, m) moves when k moves by d, symmetric
 
+Of a dual number, which says how k moves, all but the last are dual numbers.
+
 An eigenvector has no sign and, beside an equal eigenvalue, no direction: what is offered here has both. On plain arrays
 it is computed as it stands; of a Tracked matrix it carries an error, by the rules below.
 
@@ -55,13 +57,16 @@ from typing import Any
 import numpy as np
 
 from gradparity.arithmetic import DECOMPOSITIONS, Arithmetic, Tracked
-from gradparity.op import Array
+from gradparity.dual import Dual
+from gradparity.op import Array, GradparityError
 
 SWEEPS = 16  # at most: Jacobi's method converges quadratically, for 20 rows in 12; a complex step takes all of them
 
 
-def eigh(k: Array) -> Spectrum:
+def eigh(k: Array) -> AnySpectrum:
     """Of a symmetric matrix k."""
+    if isinstance(k, Dual):
+        return Moving(eigh(k.value), k.tangent)
     if not isinstance(k, Tracked):
         return Spectrum(*jacobi(k))
     values, vectors = jacobi(k.v)
@@ -69,8 +74,10 @@ def eigh(k: Array) -> Spectrum:
     return Spectrum(values, vectors, k.a, *moved(k, "eigh", n, top))
 
 
-def svd(x: Array) -> Spectrum:
+def svd(x: Array) -> AnySpectrum:
     """Of x x^T, from the singular values and the left singular vectors of x: [n, m], n <= m."""
+    if isinstance(x, Dual):
+        return Moving(svd(x.value), x.tangent @ np.moveaxis(x.value, 0, 1) + x.value @ np.moveaxis(x.tangent, 0, 1))
     if not isinstance(x, Tracked):
         return Spectrum(*jacobi(x @ x.T))
     values, vectors = jacobi(x.v @ x.v.T)
@@ -155,6 +162,49 @@ class Spectrum:
         room = np.abs(np.subtract.outer(self.levels, self.levels)) - 2 * self.d
         with np.errstate(divide="ignore"):
             return np.where(pairs, 2 * z.full / np.maximum(room, 0), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Moving:
+    """The spectrum of a matrix that moves by `by`: dual numbers, for the rules of which see gradparity.dual."""
+
+    at: Spectrum
+    by: Array
+
+    def values(self, m: int) -> Array:
+        """An eigenvalue moves by <v v^T, by>, v its eigenvector."""
+        moves = [np.sum(self.at.projector(i, i + 1) * self.by, axis=(0, 1)) for i in range(m)]
+        return Dual(self.at.values(m), np.concatenate([np.expand_dims(move, 0) for move in moves]))
+
+    def projector(self, i: int, j: int) -> Array:
+        return Dual(self.at.projector(i, j), self.at.derivative(self.by, j) - self.at.derivative(self.by, i))
+
+    def derivative(self, s: Array, m: int) -> Array:
+        raise GradparityError("no rule of dual numbers for the derivative of a projector")
+
+    def truncated(self, c: Array, m: int) -> Array:
+        """Of singular values also what the moved x does to the tangent. v being that of x, it is
+        P'[v x^T + x v^T] x + P v, P' of norm 1 / (l_i - l_j) at most, where these are nearest, so 1 / gap^2 for the gap
+        of their roots. All of it is taken of x^, which is d away from x: what P' and P change is in their errors, and
+        what the two x in each product change is 2 |v| d |x| / gap^2 for either. Vectors that are not quite orthonormal
+        add 2 o of what they are multiplied with as often, and to P v."""
+        y = self.projector(0, m) @ c
+        one = self.at
+        if one.a is None or not one.singular:
+            return y
+        top, n, v = float(one.levels.max()), size(c.tangent), y.tangent
+        room = max(one.gap(0, m) - 2 * one.d, 0.0)
+        lost = 4 * (one.d + one.o * top) * n * top / room**2 + 2 * one.o * n if room else np.inf
+        value = Tracked(y.value.v, y.value.full + one.d + 2 * one.o * top, one.a)
+        return Dual(value, Tracked(v.v, v.full + lost, one.a))
+
+
+AnySpectrum = Spectrum | Moving
+
+
+def size(x: Tracked) -> float:
+    """The Frobenius norm, at most."""
+    return float(np.sqrt(np.sum(np.square(np.abs(x.v.astype(np.float64)) + x.full))))
 
 
 def jacobi(k: Array) -> tuple[Array, Array]:

@@ -34,8 +34,9 @@ from gradparity.snippet import snippet
 from gradparity.tiers import TIERS
 from gradparity.truth import cotangents, expected, grouped
 
-# Operations that are not looked at, and why.
-WITHOUT = {"pca": "eigenvalues and projectors have no rule of dual numbers"}
+# Derivatives that are not looked at, and why.
+SECOND = ("hvp", "hvp-reverse")
+WITHOUT = {("pca", direction): "the derivative of a projector has no rule of dual numbers" for direction in SECOND}
 # Second derivatives that are 0 wherever there are any: of what is piecewise linear, and of what is linear.
 FLAT = {
     ("hinge", "x"), ("crammer_singer_hinge", "x"), ("hinge_embedding", "x"), ("margin_ranking", "x"),
@@ -44,9 +45,7 @@ FLAT = {
     ("categorical_cross_entropy", "t"),
 }  # fmt: skip
 
-SMOOTH_OPS = {name: op for name, op in OPS.items() if name not in WITHOUT}
-each_op = pytest.mark.parametrize("op", SMOOTH_OPS.values(), ids=SMOOTH_OPS)
-each_dtype = pytest.mark.parametrize("dtype", FORMATS)
+each_op = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 # As of the gradient: long double is as good as exact, and its bound is that of float64.
 PART = 2.0**-6 if LONGER else 4.0
 STEP = 2.0**-150
@@ -63,7 +62,16 @@ def groups_of(op: Op, dtype: str = "float64") -> Iterator[Group]:
 
 
 def test_every_operation_has_them_but_those_that_say_why() -> None:
-    assert {name for name, op in OPS.items() if not op.smooth_cases} == set(WITHOUT)
+    assert all(op.smooth_cases for op in OPS.values())
+    assert {(op.name, d) for op in OPS.values() for d in DERIVED if d not in op.derived} == set(WITHOUT)
+
+
+def test_a_direction_without_a_rule_has_no_rows() -> None:
+    op = OPS["pca"]
+    with pytest.raises(GradparityError, match="no rule of dual numbers for the derivative of a projector"):
+        expected(op, own(op), next(groups_of(op)), "float64", "hvp")
+    assert not judged(op, "float32", "hvp")
+    assert not {i.direction for i in catalogue.catalogued(catalogue.Selection(op=("pca",)))} & set(SECOND)
 
 
 @each_op
@@ -93,12 +101,12 @@ def complex_steps(op: Op, group: Group, name: str, g: Array) -> dict[str, Array]
 @each_op
 def test_truth_is_the_complex_step(op: Op) -> None:
     """And a second derivative is 0 everywhere for those that the data name, and for no others."""
-    flat = {(op.name, name) for name in op.wrt}
+    flat = {(op.name, name) for name in op.wrt if "hvp" in op.derived}
     for group in groups_of(op):
         y = expected(op, own(op), group, "float64", "value")["value"]
         for name in op.wrt:
             steps = complex_steps(op, group, name, cotangents(group, y.v))
-            for direction in DERIVED:
+            for direction in op.derived:
                 want = expected(op, own(op), group, "float64", direction)[join(direction, name)]
                 assert_near(steps[direction], want)
                 if direction == "hvp" and want.v.any():
@@ -106,7 +114,7 @@ def test_truth_is_the_complex_step(op: Op) -> None:
     assert flat == {pair for pair in FLAT if pair[0] == op.name}
 
 
-ROADS = [(op, road) for op in SMOOTH_OPS.values() for road in op.roads]
+ROADS = [(op, road) for op in OPS.values() for road in op.roads]
 
 
 @pytest.mark.parametrize(("op", "road"), ROADS, ids=[f"{op.name}/{road}" for op, road in ROADS])
@@ -117,7 +125,7 @@ def test_every_road_has_the_same_derivatives(op: Op, road: str) -> None:
         y = expected(op, one, group, "float64", "value")["value"]
         for name in op.wrt:
             steps = complex_steps(op, group, name, cotangents(group, y.v))
-            for direction in ("jvp", "hvp"):
+            for direction in set(op.derived) - {"hvp-reverse"}:
                 assert_near(steps[direction], expected(op, one, group, "float64", direction)[join(direction, name)])
 
 
@@ -232,9 +240,10 @@ DEFECTS: dict[str, Defect] = {
     "other-shape": lambda d, v: d[..., None],
 }
 SCALARS = ("softmax_regression", "logistic_regression")
+NOT_IN_16_BITS = {"pca"}  # which no framework decomposes a matrix in, and in which no gap is left
 
 
-def why_unseen(op: Op, check: str, name: str, direction: str) -> str:
+def why_unseen(op: Op, check: str, name: str, direction: str, dtype: str) -> str:
     """Why a defect is none there."""
     argument = check.split(".")[1]
     if direction != "jvp" and (op.name, argument) in FLAT and name not in ("nan", "other-shape"):
@@ -243,14 +252,18 @@ def why_unseen(op: Op, check: str, name: str, direction: str) -> str:
         return "there is one number"
     if check.endswith("adjoint") and op.name in SCALARS and name == "other-shape":
         return "the sum over it is the same"
+    if check.endswith("adjoint") and op.name == "pca" and dtype == "float32" and name == "by-a-thousandth":
+        return "its bound is what forward mode and the gradient may err by, at all elements: a hundredth"
     return ""
 
 
-@each_dtype
-@each_op
+JUDGED = [(op, d) for op in OPS.values() for d in FORMATS if op.name not in NOT_IN_16_BITS or FORMATS[d].bits >= 24]
+
+
+@pytest.mark.parametrize(("op", "dtype"), JUDGED, ids=[f"{op.name}-{dtype}" for op, dtype in JUDGED])
 def test_what_is_right_passes_and_what_is_wrong_fails(op: Op, dtype: str) -> None:
     """No draw of seed 0 is at a kink: of another seed's one may be, whose row is unsupported then."""
-    for direction in DERIVED:
+    for direction in op.derived:
         rows = judged(op, dtype, direction)
         pairs = {(case.name, check) for case in op.cases for check in op.row_checks(case, direction, dtype)}
         every = {check for _, check in pairs}
@@ -261,7 +274,7 @@ def test_what_is_right_passes_and_what_is_wrong_fails(op: Op, dtype: str) -> Non
             if name == "by-a-thousandth" and FORMATS[dtype].bits < 24:
                 continue  # 16 bits need not see it
             bad = {row.check for row in judged(op, dtype, direction, defect) if row.bad}
-            due = {check for check in every if not why_unseen(op, check, name, direction)}
+            due = {check for check in every if not why_unseen(op, check, name, direction, dtype)}
             assert bad == due, name
 
 
@@ -350,7 +363,7 @@ def test_a_gradient_by_hand_is_not_differentiated_by_the_framework() -> None:
 @each_op
 def test_they_are_taken_by_the_default_tier_compiled_once_and_not_by_quick(op: Op) -> None:
     def taken(tier: str, mode: str, dtype: str = "float32") -> set[str]:
-        cases: tuple[Case, ...] = TIERS[tier].cases(op, mode, dtype, "hvp")
+        cases: tuple[Case, ...] = TIERS[tier].cases(op, mode, dtype, "jvp")
         return {case.name for case in cases} & set(op.smooth_cases)
 
     assert not any(taken("quick", mode) for mode in ("eager", "jit", "function"))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gradparity.arithmetic import DECOMPOSITIONS, Arithmetic, Precision, Tracked
+from gradparity.dual import Dual
 from gradparity.op import FORMATS, Array
 from gradparity.spectral import Spectrum, eigh, jacobi, svd
 
@@ -106,6 +107,31 @@ def test_a_rule_without_its_gap_is_seen() -> None:
     angles = [np.linalg.norm((eigh(k + d).projector(0, 2) - exact.projector(0, 2)).astype(float), 2)
               for d in moved_by(e, 4)]  # fmt: skip
     assert max(angles) > 8 * s.d
+
+
+def moving(method: Callable[..., Any], x: Any, v: Any) -> dict[str, Any]:
+    """Tangents of what is offered, as x moves by v: eigenvalues, a projector, and what it leaves of x."""
+    s = method(Dual(x, v))
+    return {"values": s.values(2).tangent, "one": s.projector(1, 2).tangent,
+            "truncated": s.truncated(Dual(x, v), 2).tangent}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
+@pytest.mark.parametrize("e", [2.0**-24, 2.0**-16])
+def test_no_perturbation_moves_a_tangent_further(method: Any, levels: list[float], e: float) -> None:
+    """Of what moves, along one direction; and without a perturbation it is the difference quotient."""
+    x, v = of_levels(np.asarray(levels) + 1), of_levels([1.0, -1.0, 0.5, 2.0], 7)
+    exact, h = moving(method, x, v), np.longdouble(2.0**-20)
+    ahead, behind = (method(x + sign * h * v) for sign in (1, -1))
+    for name, at in (("values", lambda s, x: s.values(2)), ("one", lambda s, x: s.projector(1, 2)),
+                     ("truncated", lambda s, x: s.truncated(x, 2))):  # fmt: skip
+        slope = (at(ahead, x + h * v) - at(behind, x - h * v)) / (2 * h)
+        assert np.abs(slope - exact[name]).max() <= 2.0**-16 * np.abs(slope).max(), name
+    bound = moving(method, inexact(x, e), Tracked(v, np.zeros(v.shape), A))
+    for d in moved_by(e, 4):
+        for name, tangent in moving(method, x + d, v).items():
+            assert (np.abs(tangent - exact[name]) <= bound[name].full).all(), name
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
