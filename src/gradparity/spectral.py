@@ -65,8 +65,18 @@ SWEEPS = 16  # at most: Jacobi's method converges quadratically, for 20 rows in 
 
 def eigh(k: Array) -> AnySpectrum:
     """Of a symmetric matrix k."""
-    if isinstance(k, Dual):
-        return Moving(eigh(k.value), k.tangent)
+    return Moving(of_symmetric(k.value), k.tangent) if isinstance(k, Dual) else of_symmetric(k)
+
+
+def svd(x: Array) -> AnySpectrum:
+    """Of x x^T, from the singular values and the left singular vectors of x: [n, m], n <= m."""
+    if not isinstance(x, Dual):
+        return of_singular(x)
+    half = x.tangent @ np.moveaxis(x.value, 0, 1)
+    return Moving(of_singular(x.value), half + np.moveaxis(half, 0, 1))
+
+
+def of_symmetric(k: Array) -> Spectrum:
     if not isinstance(k, Tracked):
         return Spectrum(*jacobi(k))
     values, vectors = jacobi(k.v)
@@ -74,10 +84,7 @@ def eigh(k: Array) -> AnySpectrum:
     return Spectrum(values, vectors, k.a, *moved(k, "eigh", n, top))
 
 
-def svd(x: Array) -> AnySpectrum:
-    """Of x x^T, from the singular values and the left singular vectors of x: [n, m], n <= m."""
-    if isinstance(x, Dual):
-        return Moving(svd(x.value), x.tangent @ np.moveaxis(x.value, 0, 1) + x.value @ np.moveaxis(x.tangent, 0, 1))
+def of_singular(x: Array) -> Spectrum:
     if not isinstance(x, Tracked):
         return Spectrum(*jacobi(x @ x.T))
     values, vectors = jacobi(x.v @ x.v.T)
