@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from functools import cache, cached_property
 from importlib.metadata import entry_points
 
@@ -37,6 +37,21 @@ def adapter_of(framework: str, mode: str, device: str) -> Adapter:
             return adapter
     valid = sorted({f"{a.mode} on {a.device}" for a in own})
     raise GradparityError(nearest(f"{mode or 'eager'} on {device}", valid, f"mode of {framework}"))
+
+
+# What people ask for and no adapter has: (option, glob) -> why not.
+NOT_CHECKED: Mapping[tuple[str, str], str] = {
+    ("device", "*"): "they compute on the CPU",
+    ("dtype", "float8_*"): "on a CPU only JAX computes in 8 bits, and adds up in them: sums of nine have no bound",
+}
+
+
+def not_checked(what: str, name: str) -> str:
+    """One line for what people ask for and no adapter has; "" for anything else."""
+    for (option, glob), why in NOT_CHECKED.items():
+        if option == what and fnmatchcase(name, glob):
+            return f"no adapter has the {what} {name!r}: {why}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,7 @@ class Selection:
         for what, names in valid.items():
             for name in getattr(self, what):
                 if name not in names:
-                    raise GradparityError(nearest(name, names, what))
+                    raise GradparityError(not_checked(what, name) or nearest(name, names, what))
         for name in self.framework:
             chosen = [a for a in adapters() if a.framework == name and self.takes("mode", a.mode)]
             if chosen and not any(a.installed for a in chosen):

@@ -588,6 +588,8 @@ WRONG = {
     "op": (["run", "--op", "softmx"], "did you mean softmax"),
     "mode": (["run", "--mode", "jitt"], "did you mean jit, jax-jit?"),
     "dtype": (["run", "--dtype", "float8"], "unknown dtype 'float8'"),
+    "8 bits": (["run", "--dtype", "float8_e5m2"], "no adapter has the dtype 'float8_e5m2': on a CPU only JAX computes"),
+    "device": (["run", "--device", "cuda"], "no adapter has the device 'cuda': they compute on the CPU"),
     "nothing": (["run", "--select", "nothing/*"], "nothing selected"),
     "shard": (["run", "--shard", "5/4"], "--shard takes i/n, as 1/4 to 4/4, not '5/4'"),
     "no shard": (["run", "--shard", "half"], "--shard takes i/n, as 1/4 to 4/4, not 'half'"),
