@@ -660,20 +660,24 @@ def hoards(x):
     print(os.getpid(), file=open(os.environ["PROCESSES"], "a"))
     return 1 / (1 + __import__("numpy").exp(-x))
 def wrong(x): return 1 - 1 / (1 + __import__("numpy").exp(-x))
+def keeps(x): return 1 / (1 + __import__("numpy").exp(-x))
 
 def own(name, fn, framework):
     implementation = Implementation("sigmoid", "broken." + name, fn, vjp=lambda g, y, x: {"x": g * y * (1 - y)})
     return replace(NUMPY[0], framework=framework, implementations=(implementation,), module="broken", baseline=None)
 
+def complains(): raise RuntimeError("this framework does not forget")
+
 ADAPTERS = (own("raises", raises, "raising"), own("dies", dies, "dying"), own("wrong", wrong, "lying"),
-            own("hangs", hangs, "hanging"), own("hoards", hoards, "hoarding"))
+            own("hangs", hangs, "hanging"), own("hoards", hoards, "hoarding"),
+            replace(own("keeps", keeps, "keeping"), forget=complains))
 """
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> dict[str, str]:
     """Frameworks of a third party, installed beside ours: one raises, one's process is killed, one is wrong, one
-    hangs, one holds too much memory."""
+    hangs, one holds too much memory, one cannot let go of what it compiled."""
     (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
     metadata = tmp_path / "broken-1.0.dist-info"
     metadata.mkdir()
@@ -715,6 +719,18 @@ def test_a_framework_that_raises_dies_or_lies_is_a_row_and_the_rest_goes_on(
     assert {status for status, _ in seen["numpy"]} == {"pass", "unsupported", "xfail"}
     assert "NOT CONFORMING" in shown
     assert {r.exception for r in judged if r.framework == "raising"} == {"RuntimeError"}
+
+
+def test_a_test_that_fails_though_no_row_does_is_no_success(tmp_path: Path, broken: dict[str, str]) -> None:
+    """A framework that cannot let go of what it compiled, when the process goes on to the next one."""
+    words = ("--framework=keeping,numpy", "--op=sigmoid,softmax", "--dtype=float32", "--select=*/scale-1/v*", "-n", "1")
+    path = tmp_path / "run.jsonl"
+    done = gradparity_command("run", *words, "-o", str(path), env=broken)
+    assert done.returncode == cli.INCOMPLETE, done.stdout
+    assert "pytest ended with code 1" in done.stdout
+    assert "this framework does not forget" in done.stdout
+    assert {row.framework for row in results.read(path).rows if row.status == "pass"} == {"keeping", "numpy"}
+    assert not any(row.bad for row in results.read(path).rows)
 
 
 def test_what_hangs_is_an_error_of_reason_timeout(tmp_path: Path, broken: dict[str, str]) -> None:
