@@ -10,7 +10,15 @@ import numpy as np
 from gradparity.adapter import Fn
 from gradparity.mutants.defects import NOTHING_EXCHANGED, arguments, instead, result
 from gradparity.mutants.probabilities import both
-from gradparity.mutants.softmax_family import over_n_minus_1, reduced, row_sum, spread, swapped, targets
+from gradparity.mutants.softmax_family import (
+    over_n_minus_1,
+    reduced,
+    row_sum,
+    spread,
+    spread_over_the_others,
+    swapped,
+    targets,
+)
 from gradparity.mutation import Defect, Mutant
 from gradparity.op import Array, Arrays
 
@@ -29,27 +37,30 @@ def slope(x: Array, t: Array, gamma: int) -> Array:
     return pull - (1 - x) ** gamma * t / x
 
 
-def loss_of(of: Of = terms, total: Fn = lambda y: y.sum(-1)) -> Defect:
-    """Of a loss of(x, t, gamma) for each class."""
+def loss_of(of: Of = terms, total: Fn = lambda y: y.sum(-1), smooth: Of = targets) -> Defect:
+    """Of a loss of(x, s, gamma) for each class, s the smoothed targets."""
 
     def loss(
         x: Array, t: Array, alpha: float | None, gamma: int, reduction: str, label_smoothing: float = 0.0
     ) -> Array:  # fmt: skip
-        return reduced(weight(x, alpha) * total(of(x, targets(t, label_smoothing), gamma)), reduction)
+        return reduced(weight(x, alpha) * total(of(x, smooth(t, label_smoothing), gamma)), reduction)
 
     return instead(loss)
 
 
-def gradient_of(of: Of = slope, for_targets: Of = lambda x, t, c, gamma: terms(x, c, gamma)) -> Defect:
-    """Of derivatives of(x, c t, gamma) for the probabilities, which are linear in t, and for the targets; c is the
-    cotangent of a class."""
+def gradient_of(
+    of: Of = slope, for_targets: Of = lambda x, s, c, gamma: terms(x, c, gamma), smooth: Of = targets,
+    of_targets: Callable[[float], float] = lambda label_smoothing: 1 - label_smoothing,
+) -> Defect:  # fmt: skip
+    """Of derivatives of(x, c s, gamma) for the probabilities, which are linear in s, the smoothed targets, and for the
+    targets, of which s has a part of_targets; c is the cotangent of a class."""
 
     def vjp(
         g: Array, y: Array, x: Array, t: Array, alpha: float | None, gamma: int, reduction: str,
         label_smoothing: float = 0.0,
     ) -> Arrays:  # fmt: skip
-        c, s = weight(x, alpha) * spread(g, x, reduction), targets(t, label_smoothing)
-        return {"x": of(x, c * s, gamma), "t": for_targets(x, s, c, gamma) * (1 - label_smoothing)}
+        c, s = weight(x, alpha) * spread(g, x, reduction), smooth(t, label_smoothing)
+        return {"x": of(x, c * s, gamma), "t": for_targets(x, s, c, gamma) * of_targets(label_smoothing)}
 
     return instead(vjp)
 
@@ -76,12 +87,6 @@ def summing_to_1(kw: Arrays) -> Arrays:
     return {"t": kw["t"] / row_sum(kw["t"], -1)}
 
 
-def others_share(kw: Arrays) -> Arrays:
-    """What smoothing takes is shared by all classes but one: label_smoothing C / (C - 1) for label_smoothing."""
-    classes = kw["t"].shape[-1]
-    return {"label_smoothing": kw.get("label_smoothing", 0.0) * classes / max(classes - 1, 1)}
-
-
 def with_negatives(x: Array, t: Array, gamma: int) -> Array:
     """Of each class whether it is the one, as if they were apart."""
     return terms(x, t, gamma) + terms(1 - x, 1 - t, gamma)
@@ -106,15 +111,18 @@ OF_BOTH = (
     ("probabilities-and-targets-exchanged", arguments(lambda kw: {"x": kw["t"] + 2**-6, "t": kw["x"]}), "spread-4"),
     ("gamma-one-more", arguments(lambda kw: {"gamma": kw["gamma"] + 1}), "gamma-1-spread-4"),
     ("gamma-ignored", arguments(lambda kw: {"gamma": 0}), "gamma-2-spread-4"),
-    ("smoothing-ignored", arguments(lambda kw: {"label_smoothing": 0.0}), "smoothed-spread-4"),
-    ("smoothing-left-on", arguments(lambda kw: {"label_smoothing": 0.01}), "spread-4"),
-    ("smoothed-with-the-other-classes", arguments(others_share), "smoothed-spread-4"),
+    ("smoothing-forgotten", arguments(lambda kw: {"label_smoothing": 0.0}), "smoothed-spread-4"),
+    ("label-smoothing-left-on", arguments(lambda kw: {"label_smoothing": 0.01}), "spread-4"),
     ("alpha-ignored", arguments(lambda kw: {"alpha": None}), "gamma-2-alpha-0.25-spread-4"),
 )
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(CCE, "from-parts", loss_of(), gradient_of(), "spread-4",
            survives={"*": NOTHING_EXCHANGED}),
     *(both(CCE, name, defect, at) for name, defect, at in OF_BOTH),
+    Mutant(CCE, "smoothing-over-the-other-classes", loss_of(smooth=spread_over_the_others),
+           gradient_of(smooth=spread_over_the_others), "smoothed-spread-4"),
+    Mutant(CCE, "smoothing-not-in-the-gradient-of-targets", at="smoothed-spread-4", check="vjp.t",
+           vjp=gradient_of(of_targets=lambda label_smoothing: 1.0)),
     Mutant(CCE, "normalised", loss_of(normalised), gradient_of(gradient_if_normalised),
            {"*/value": "unnormalised-8", "*": "spread-4"}),
     Mutant(CCE, "with-negatives", loss_of(with_negatives), at="spread-4"),

@@ -179,6 +179,7 @@ CASES = (
 )  # fmt: skip
 
 # Where invariants are looked at: nothing is clipped; some of unnormalised-0 are 1 in 16 bits, the ceiling.
+REDUCTIONS = ("sum-spread-4", "mean-spread-4", "mean-gamma-2-alpha-0.25", "smoothed-mean")
 INSIDE = ("spread-0", "spread-4", "spread-8")
 PLAIN = (*INSIDE, "unnormalised-0")
 WITHIN = (*PLAIN, "gamma-1-spread-4", "gamma-2-spread-0", "gamma-2-alpha-0.3-spread-4")
@@ -218,12 +219,12 @@ def same_for_every_order(f: Any, g: Array, x: Array, t: Array, **params: Any) ->
 
 
 INVARIANTS = (
-    Invariant("nonnegative", nonnegative, WITHIN, exact=True),
-    Invariant("permutation", permutation, WITHIN),
+    Invariant("nonnegative", nonnegative, (*WITHIN, "smoothed-spread-4"), exact=True),
+    Invariant("permutation", permutation, (*WITHIN, "smoothed-spread-4")),
     Invariant("of-one-hot", of_one_hot, PLAIN, other=NEGATIVE_LOG_LIKELIHOOD),
     Invariant("geometric", geometric, ("gamma-1-one-hot-spread-4", "gamma-2-one-hot-spread-4")),
     Invariant("weighs", weighs, ("alpha-0.3-spread-4", "gamma-2-alpha-0.3-spread-4")),
-    Invariant("reduction-of-rows", reduction_of_rows, ("sum-spread-4", "mean-spread-4", "mean-gamma-2-alpha-0.25")),
+    Invariant("reduction-of-rows", reduction_of_rows, REDUCTIONS),
     Invariant("linear", linear, WITHIN, "vjp"),
     Invariant("linear-gradient", linear_gradient, WITHIN, "vjp"),
     Invariant("same-for-every-order", same_for_every_order, INSIDE, "vjp"),
@@ -232,5 +233,5 @@ INVARIANTS = (
 OP = Op(
     "categorical_cross_entropy", categorical_cross_entropy, categorical_cross_entropy_vjp, CASES, wrt=("x", "t"),
     conventions=CONVENTIONS, batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
-    smooth=(*SMOOTH, "gamma-1-spread-4", "gamma-2-alpha-0.3-spread-4"),
+    smooth=(*SMOOTH, "gamma-1-spread-4", "gamma-2-alpha-0.3-spread-4", "smoothed-spread-4"),
 )  # fmt: skip

@@ -9,7 +9,7 @@ max_error = inf                                           # for "fail": the larg
 exception = "ValueError"                                  # its type, or "A or B"; the kind "exception" needs it
 reason = "..."
 link = "https://..."                                      # optional, like platform (a sys.platform),
-processor = "AVX512F"                                     # a set of instructions that it has, by NumPy's name, and
+processor = "AVX512F"                                     # a set of instructions or an architecture, by NumPy's name
 expires = 2027-01-31                                      # the day after which the row fails again
 """
 

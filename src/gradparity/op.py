@@ -162,8 +162,8 @@ class Invariant:
     exact: bool = False
 
 
-# Those that a framework makes of its own two modes: J v by forward mode; H v, H the Hessian of <g, y>, by forward mode
-# over the gradient, and by the gradient of the gradient. Each for one argument, the others being constants.
+# The directions that a framework makes of its own two modes: J v by forward mode; H v, H the Hessian of <g, y>, by
+# forward mode over the gradient, and by the gradient of the gradient. Each for one argument, the others constants.
 DERIVED = ("jvp", "hvp", "hvp-reverse")
 
 
@@ -180,7 +180,7 @@ class Op:
     invariants: what is true of it besides
     smooth: the names of the cases that are looked at in forward mode and for second derivatives: where it is twice
         differentiable; None for those of SMOOTH that it has
-    derived: of DERIVED those of which its steps have a rule
+    derived: those of DERIVED for which all its steps have a rule
     counted: the case with so many results that in 16 bits the share of misrounded ones says something
     edges: the conventions of edge_cases, where an implementation may also declare that it raises: see
         gradparity.reference.edges
@@ -222,6 +222,10 @@ class Op:
         names = SMOOTH if self.smooth is None else self.smooth
         return tuple(case.name for case in self.cases if case.name in names)
 
+    def derived_cases(self, direction: str) -> tuple[str, ...]:
+        """The names of those that are looked at in a direction of DERIVED."""
+        return self.smooth_cases if direction in self.derived else ()
+
     def checks(self, direction: str) -> list[str]:
         """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
         if direction == "value":
@@ -252,7 +256,7 @@ class Op:
         checks = self.checks(direction)
         if direction in DERIVED:
             checks += self.adjoint_checks if direction == "jvp" else []
-            return checks if direction in self.derived and case.name in self.smooth_cases else []
+            return checks if case.name in self.derived_cases(direction) else []
         return named(case, direction, checks) + self.counted_checks(checks, case, dtype)
 
 

@@ -6,7 +6,7 @@
     s.truncated(c, m)        # projector(0, m) @ c
     s.derivative(d, m)       # how projector(0, m) moves when k moves by d, symmetric
 
-Of a dual number, which says how k moves, all but the last are dual numbers.
+Of a dual number, which says how k moves, all but the last are dual numbers; it has no rule there.
 
 An eigenvector has no sign and, beside an equal eigenvalue, no direction: what is offered here has both. On plain arrays
 it is computed as it stands; of a Tracked matrix it carries an error, by the rules below.
@@ -72,8 +72,9 @@ def svd(x: Array) -> AnySpectrum:
     """Of x x^T, from the singular values and the left singular vectors of x: [n, m], n <= m."""
     if not isinstance(x, Dual):
         return of_singular(x)
-    half = x.tangent @ np.moveaxis(x.value, 0, 1)
-    return Moving(of_singular(x.value), half + np.moveaxis(half, 0, 1))
+    at, half = of_singular(x.value), x.tangent @ np.moveaxis(x.value, 0, 1)
+    away = at.d + 2 * at.o * float(at.levels.max())
+    return Moving(at, half + np.moveaxis(half, 0, 1), 2 * norm(x.tangent) * away if at.a else 0.0)
 
 
 def of_symmetric(k: Array) -> Spectrum:
@@ -153,63 +154,84 @@ class Spectrum:
         z: Any = back @ s @ v
         steps: Any = np.where(across, z / Tracked(apart, 0.0, self.a), 0.0)
         y: Any = v @ Tracked(steps.v, steps.full + self.within(z, m), self.a) @ back
-        return Tracked(y.v, y.full + self.turned(s, float(np.min(apart, where=across, initial=np.inf))), self.a)
+        return Tracked(y.v, y.full + self.turned(s, m), self.a)
 
-    def turned(self, s: Tracked, gap: float) -> float:
+    @cached_property
+    def shift(self) -> float:
+        """What the eigenvalues are wrong by, at most."""
+        return self.d * (2 * float(self.levels.max()) + self.d) if self.singular else self.d
+
+    def room(self, m: int) -> float:
+        """What is left of the distance of the m largest eigenvalues from the others when both have moved."""
+        gaps = np.subtract.outer(self.eigenvalues[:m], self.eigenvalues[m:])
+        return max(float(np.min(gaps, initial=np.inf)) - 2 * self.shift, 0.0)
+
+    def turned(self, s: Tracked, m: int) -> float:
         """What k moved, and vectors that are not orthonormal, do to the derivative in the direction s."""
-        d = self.d * (2 * float(self.levels.max()) + self.d) if self.singular else self.d
-        room = gap - 2 * d
-        norm = float(np.sqrt(np.sum(np.square(s.v.astype(np.float64)) + np.square(s.full))))
-        return norm * (2 * d / room**2 + 4 * self.o / room) if room > 0 else np.inf
+        room = self.room(m)
+        return norm(s) * (2 * self.shift / room**2 + 4 * self.o / room) if room else np.inf
 
     def within(self, z: Tracked, m: int) -> Array:
         """What rounding leaves of the pairs within, for which z_ij = z_ji and 1 / (l_i - l_j) = -1 / (l_j - l_i)."""
         pairs = np.zeros(z.shape, bool)
         pairs[:m, :m] = ~np.eye(m, dtype=bool)
-        room = np.abs(np.subtract.outer(self.levels, self.levels)) - 2 * self.d
-        with np.errstate(divide="ignore"):
-            return np.where(pairs, 2 * z.full / np.maximum(room, 0), 0.0)
+        room = np.abs(np.subtract.outer(self.eigenvalues, self.eigenvalues)).astype(np.float64) - 2 * self.shift
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(pairs & (z.full > 0), 2 * z.full / np.maximum(room, 0), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Moving:
-    """The spectrum of a matrix that moves by `by`: dual numbers, for the rules of which see gradparity.dual."""
+    """The spectrum of a matrix that moves by `by`, as dual numbers; which `by` may be wrong by `off` in the Frobenius
+    norm: that of x x^T is v x^T + x v^T where x moves by v, and it is taken of the moved x, e = d + 2 o |x| away, so
+    off is 2 |v| e."""
 
     at: Spectrum
     by: Array
+    off: float = 0.0
 
     def values(self, m: int) -> Array:
-        """An eigenvalue moves by <v v^T, by>, v its eigenvector."""
+        """An eigenvalue moves by <w w^T, by>, w its eigenvector, of norm 1."""
         moves = [np.sum(self.at.projector(i, i + 1) * self.by, axis=(0, 1)) for i in range(m)]
-        return Dual(self.at.values(m), np.concatenate([np.expand_dims(move, 0) for move in moves]))
+        return Dual(self.at.values(m), wider(np.concatenate([np.expand_dims(move, 0) for move in moves]), self.off))
 
     def projector(self, i: int, j: int) -> Array:
-        return Dual(self.at.projector(i, j), self.at.derivative(self.by, j) - self.at.derivative(self.by, i))
+        """The derivative P' of one is of norm 1 / (l_k - l_n) at most, where these are nearest."""
+        move = self.at.derivative(self.by, j) - self.at.derivative(self.by, i)
+        off = sum(over(self.off, self.at.room(m)) for m in (i, j)) if self.off else 0.0
+        return Dual(self.at.projector(i, j), wider(move, off))
 
     def derivative(self, s: Array, m: int) -> Array:
         raise GradparityError("no rule of dual numbers for the derivative of a projector")
 
     def truncated(self, c: Array, m: int) -> Array:
-        """Of singular values also what the moved x does to the tangent. v being that of x, it is
-        P'[v x^T + x v^T] x + P v, P' of norm 1 / (l_i - l_j) at most, where these are nearest, so 1 / gap^2 for the gap
-        of their roots. All of it is taken of x^, which is d away from x: what P' and P change is in their errors, and
-        what the two x in each product change is 2 |v| d |x| / gap^2 for either. Vectors that are not quite orthonormal
-        add 2 o of what they are multiplied with as often, and to P v."""
-        y = self.projector(0, m) @ c
+        """Of singular values it moves by P'[v x^T + x v^T] x + P v, all of it taken of the moved x. What P' and P
+        change is in their errors; the two x in each product, which are e away, change it by
+        2 |v| e (2 |x| + e) / (l_k - l_n); and in P v vectors that are not quite orthonormal count twice."""
         one = self.at
+        y = Dual(one.projector(0, m), one.derivative(self.by, m)) @ c
         if one.a is None or not one.singular:
             return y
-        top, n, v = float(one.levels.max()), size(c.tangent), y.tangent
-        room = max(one.gap(0, m) - 2 * one.d, 0.0)
-        lost = 4 * (one.d + one.o * top) * n * top / room**2 + 2 * one.o * n if room else np.inf
-        value = Tracked(y.value.v, y.value.full + one.d + 2 * one.o * top, one.a)
-        return Dual(value, Tracked(v.v, v.full + lost, one.a))
+        top = float(one.levels.max())
+        e, v = one.d + 2 * one.o * top, norm(c.tangent)
+        return Dual(
+            one.truncated(c.value, m), wider(y.tangent, over(2 * v * e * (2 * top + e), one.room(m)) + 2 * one.o * v)
+        )
 
 
 AnySpectrum = Spectrum | Moving
 
 
-def size(x: Tracked) -> float:
+def wider(x: Array, e: float) -> Array:
+    """With so much more of an error at each element; plain numbers have none."""
+    return Tracked(x.v, x.full + e, x.a) if isinstance(x, Tracked) else x
+
+
+def over(e: float, room: float) -> float:
+    return e / room if room else np.inf
+
+
+def norm(x: Tracked) -> float:
     """The Frobenius norm, at most."""
     return float(np.sqrt(np.sum(np.square(np.abs(x.v.astype(np.float64)) + x.full))))
 

@@ -134,6 +134,27 @@ def test_no_perturbation_moves_a_tangent_further(method: Any, levels: list[float
             assert (np.abs(tangent - exact[name]) <= bound[name].full).all(), name
 
 
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
+def test_nor_does_a_decomposition_of_x_for_what_it_moves(levels: list[float]) -> None:
+    """By svd x itself is moved, by d: of x B, B antisymmetric, x x^T stays as it is, and the moved one does not. What
+    truncated adds for it is as much as its two terms can be."""
+    x, b = of_levels(np.asarray(levels) + 1), np.random.default_rng(3).standard_normal((4, 4)).astype(np.longdouble)
+    v = x @ (b - b.T)
+    s, bound, exact = svd(A(x)), moving(svd, A(x), Tracked(v, np.zeros(v.shape), A)), moving(svd, x, v)
+    at, half = svd(x), A(v) @ A(x.T)
+    plain = s.projector(0, 2) @ A(v) + s.derivative(half + np.moveaxis(half, 0, 1), 2) @ A(x)
+    added, seen = bound["truncated"].full - plain.full, []
+    for seed in range(20):
+        d = np.random.default_rng(seed).standard_normal((4, 4)).astype(np.longdouble)
+        d *= s.d / frobenius(d)
+        for name, tangent in moving(svd, x + d, v).items():
+            assert (np.abs(tangent - exact[name]) <= bound[name].full).all(), name
+        terms = at.derivative(v @ d.T + d @ v.T, 2) @ x + at.derivative(v @ x.T + x @ v.T, 2) @ d
+        assert (np.abs(terms) <= added).all()
+        seen.append(frobenius(terms))
+    assert max(seen) > 2.0**-11 * added.max()
+
+
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_the_bound_of_a_projector_grows_as_one_over_the_gap(method: Callable[..., Spectrum]) -> None:
     """Twice the bound for half of the gap, that of a derivative four times; 1 is as far apart as projectors are, and
