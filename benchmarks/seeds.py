@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import statistics
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -108,12 +109,24 @@ def tallies(selection: Selection, seeds: range, workers: int) -> Iterator[Tally]
     known = plugin.Plan(selection, ()).known
     for variables, adapters in catalogue.profiles(item.adapter for item in items):
         os.environ.update(variables)
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), ends_with_its_parent) as pool:
             tasks = [pool.submit(tally, *task, seeds, known) for task in tasks_of(selection, adapters)]
             for done, task in enumerate(as_completed(tasks), 1):
                 seen = task.result()
                 print(f"[{done}/{len(tasks)}] {seen.line}", flush=True)
                 yield seen
+
+
+def ends_with_its_parent() -> None:
+    """A process of the pool, when what started it is killed: it would go on for hours with nobody to tell."""
+
+    def end() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(INCOMPLETE)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def tasks_of(selection: Selection, adapters: list[Adapter]) -> list[tuple[Selection, frozenset[str]]]:

@@ -6,11 +6,13 @@ import importlib.util
 import inspect
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from gradparity import catalogue, conform, results
@@ -201,6 +203,26 @@ def test_seeds_of_the_numpy_forms_find_nothing() -> None:
     assert "2 seeds" in done.stdout
     assert "0 violations" in done.stdout
     assert "| softmax | 0." in done.stdout
+
+
+def test_seeds_that_are_killed_leave_no_process() -> None:
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "seeds.py"),
+        "--framework",
+        "numpy",
+        "--seeds",
+        "100000",
+        "--workers",
+        "1",
+    ]
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL)
+    while not (below := process.children(recursive=True)) or sum(p.cpu_times().user for p in below) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(below, timeout=60)[1] == []
 
 
 @pytest.mark.parametrize("words", [("--op", "sofmax"), ("--seeds", "0"), ("--framework", "numpy", "--op", "hinge")])
