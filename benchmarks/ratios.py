@@ -34,8 +34,12 @@ out of the median, known failures out of both.
 # Why the bound is far from what is seen, by globs of operation and direction; a wider class explains itself.
 WHY: Mapping[tuple[str, str], str] = {
     ("ragged_centroid", "vjp"): "the errors of all members of a class are allowed to add up, and they do not",
-    ("pca", "v*"): "Weyl's and Davis and Kahan's bound is that of the worst perturbation",
+    ("pca", "[jv]*"): "Weyl's and Davis and Kahan's bound is that of the worst perturbation",
     ("*", "invariant"): "the errors of all results that it sets against one another may add up, and they do not",
+    (
+        "*",
+        "jvp",
+    ): "forward mode may be made of its steps or of the gradient, and what it is set against adds up all errors",
 }
 Key = tuple[str, str, str, str]  # operation, direction, dtype, framework and mode
 
@@ -85,15 +89,16 @@ def table(found: Mapping[Key, Cell], dtype: str) -> str:
 def low(found: Mapping[Key, Cell]) -> list[str]:
     """The cells whose median is below NEAR, and why."""
     return [
-        f"- {op} {direction}, {dtype}, {name}: median {cell.median:.2g}: {why(op, direction, cell)}"
+        f"- {op} {direction}, {dtype}, {name}: median {cell.median:.2g}: {why(op, direction, dtype, cell)}"
         for (op, direction, dtype, name), cell in sorted(found.items())
         if cell.worst and cell.median < NEAR
     ]
 
 
-def why(op: str, direction: str, cell: Cell) -> str:
+def why(op: str, direction: str, dtype: str, cell: Cell) -> str:
+    """A class speaks of 16 bits."""
     wide = [words for words in cell.classes if words.startswith(("class B", "class C"))]
-    if wide:
+    if wide and FORMATS[dtype].bits < FORMATS["float32"].bits:
         return f"declared {', '.join(wide)}, in which every operation may round in the dtype"
     fitting = (words for (one, way), words in WHY.items() if fnmatchcase(op, one) and fnmatchcase(direction, way))
     return next(fitting, "not explained")
