@@ -172,7 +172,7 @@ CASES = (
     *(case(f"{how}-{name}", INPUTS[name], reduction=how) for how in ("sum", "mean") for name in REDUCED),
     *(case(f"{how}-gamma-2-alpha-0.25", INPUTS["spread-4"], 2, 0.25, how) for how in ("sum", "mean")),
     *(case(f"smoothed-{name}", INPUTS[name], smoothing=0.1) for name in ("spread-0", "spread-4", "one-hot-spread-4")),
-    case("smoothed-weights-spread-8", INPUTS["weights-spread-8"], smoothing=0.25),
+    case("smoothed-weights-spread-8", INPUTS["weights-spread-8"], smoothing=0.1),
     case("smoothed-gamma-2-alpha-0.25", INPUTS["spread-4"], 2, 0.25, smoothing=0.1),
     case("smoothed-mean", INPUTS["spread-4"], reduction="mean", smoothing=0.1),
     *in_layouts(case("contiguous", targeted(probabilities, 8, 9, 4))),
