@@ -298,7 +298,7 @@ TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
     "categorical_cross_entropy": like(tensorflow, "categorical_cross_entropy", conventions=DENSE, precision={
         "float16/*classes-1000": STEPWISE,  # in class C these have no bound
         "float16/vjp/*alpha*": Precision("C", finding=tensorflow.F16_SUMS), **ALPHA_FIRST,
-        "bfloat16/vjp/smoothed-*": Precision("B"),  # compiled, a factor is moved: see tensorflow
+        "bfloat16/vjp/*smoothed*": Precision("B"),  # compiled, a factor is moved: see tensorflow
         "float16/vjp/*": Precision("C", sharp=True, finding=tensorflow.F16_SUMS),
         **like(tensorflow, "categorical_cross_entropy")["precision"],
     }),

@@ -477,6 +477,9 @@ BF16_MATMUL = "without AVX-512 a product of matrices is rounded to bfloat16 more
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
 F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
 LOSSES = "the losses are rounded to 16 bits before tf.reduce_sum or tf.reduce_mean adds them up"
+OF_A_MEAN = (
+    "what tf.reduce_mean passes back is rounded to 16 bits: of a number of rows that is no power of two it is seen"
+)
 SMOOTHED = "the API does not smooth: the smoothed targets are rounded to 16 bits before it sees them"
 BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in float32"
 TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place of 16 bits"
@@ -692,6 +695,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
             "*float16/*/*smoothed*": Precision("B", sharp=True, finding=SMOOTHED),
             "*float16/value/*mean*": Precision("B", sharp=True, finding=LOSSES),
             "*float16/value/sum-*": Precision("B", sharp=True, finding=LOSSES),
+            "*float16/vjp/mean-size-*": Precision("B", sharp=True, finding=OF_A_MEAN),
             "*float16/*": FUSED,
         },
     ),

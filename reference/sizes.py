@@ -185,6 +185,16 @@ def dealt(draw: Draw, longest: int, dtypes: tuple[str, ...]) -> Iterator[tuple[i
         yield 1, *pair
 
 
+# What some functions do not offer, or compute otherwise: they say so by what names of cases hold.
+MARKS = {"pos_weight": "pos-weight-{:g}", "label_smoothing": "smoothed", "gamma": "gamma-{}", "alpha": "alpha-{:g}"}
+
+
+def marks(op: Op, params: Mapping[str, Any]) -> list[str]:
+    """Of the parameters that are not as in its first case."""
+    usual = op.cases[0].params
+    return [mark.format(params[k]) for k, mark in MARKS.items() if k in params and params[k] != usual.get(k, 0.0)]
+
+
 def case_of(op: Op, sizes: Sizes, draw: Draw, rows: int, trailing: int, dtype: str) -> Case:
     def lot(what: str, count: int) -> int:
         return int(draw.integers(f"{what}/{rows}/{trailing}/{dtype}", (), count))
@@ -207,4 +217,5 @@ def case_of(op: Op, sizes: Sizes, draw: Draw, rows: int, trailing: int, dtype: s
         name = f"{reduction}-{name}"
         if sizes.class_axis is None:
             name, shape = f"{name}-flat", [rows * trailing]  # of what is by element a vector alone has a reduction
+    name = "-".join([name, *marks(op, params)])
     return Case(name, lambda d: sizes.make(d, tuple(shape), params), params, dtypes=(dtype,), alone=True)
