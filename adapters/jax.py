@@ -254,7 +254,7 @@ def categorical_cross_entropy(
     import jax.numpy as jnp
 
     p = jnp.clip(x, 1e-7, 1 - 1e-7)
-    s = t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1] if label_smoothing else t
     loss = -s * jnp.log(p)
     loss = loss if gamma == 0 else (1 - p) ** gamma * loss
     loss = (loss if alpha is None else alpha * loss).sum(-1)

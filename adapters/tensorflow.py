@@ -208,7 +208,7 @@ def categorical_cross_entropy(
     import tensorflow as tf
 
     p = tf.clip_by_value(x, 1e-7, 1 - 1e-7)
-    s = t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1] if label_smoothing else t
     loss = -s * tf.math.log(p)
     loss = loss if gamma == 0 else (1 - p) ** gamma * loss
     loss = tf.reduce_sum(loss if alpha is None else alpha * loss, -1)
@@ -477,9 +477,7 @@ BF16_MATMUL = "without AVX-512 a product of matrices is rounded to bfloat16 more
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
 F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
 LOSSES = "the losses are rounded to 16 bits before tf.reduce_sum or tf.reduce_mean adds them up"
-OF_A_MEAN = (
-    "what tf.reduce_mean passes back is rounded to 16 bits: of a number of rows that is no power of two it is seen"
-)
+OF_A_MEAN = "what tf.reduce_mean passes back is rounded to 16 bits: seen where the rows are no power of two"
 SMOOTHED = "the API does not smooth: the smoothed targets are rounded to 16 bits before it sees them"
 BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in float32"
 TRUNCATED = "softplus(x) is exp(x) below log(eps) + 2, which drops exp(x)^2 / 2: 7 units in the last place of 16 bits"

@@ -265,7 +265,7 @@ def categorical_cross_entropy(
 ) -> Any:  # fmt: skip
     import torch
 
-    s = t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1] if label_smoothing else t
     loss = -s * torch.log(x)
     loss = loss if gamma == 0 else (1 - x) ** gamma * loss
     loss = (loss if alpha is None else alpha * loss).sum(-1)
@@ -277,7 +277,8 @@ def categorical_cross_entropy_clamped(
 ) -> Any:  # fmt: skip
     import torch
 
-    p, s = x.clamp(1e-7), t if label_smoothing == 0 else t * (1 - label_smoothing) + label_smoothing / t.shape[-1]
+    p = x.clamp(1e-7)
+    s = t * (1 - label_smoothing) + label_smoothing / t.shape[-1] if label_smoothing else t
     loss = -s * torch.log(p)
     loss = loss if gamma == 0 else (1 - p) ** gamma * loss
     loss = (loss if alpha is None else alpha * loss).sum(-1)

@@ -36,10 +36,7 @@ WHY: Mapping[tuple[str, str], str] = {
     ("ragged_centroid", "vjp"): "the errors of all members of a class are allowed to add up, and they do not",
     ("pca", "[jv]*"): "Weyl's and Davis and Kahan's bound is that of the worst perturbation",
     ("*", "invariant"): "the errors of all results that it sets against one another may add up, and they do not",
-    (
-        "*",
-        "jvp",
-    ): "forward mode may be made of its steps or of the gradient, and what it is set against adds up all errors",
+    ("*", "jvp"): "forward mode may be made of its steps or of the gradient; <g, J v> adds up the errors of all",
 }
 Key = tuple[str, str, str, str]  # operation, direction, dtype, framework and mode
 

@@ -160,6 +160,7 @@ def case(
     name: str, make: Any, gamma: int = 0, alpha: float | None = None, reduction: str = "none",
     smoothing: float | None = None, **more: Any,
 ) -> Case:  # fmt: skip
+    """Without smoothing there is no parameter for it: the inputs of older run files stay those of today."""
     params = {"alpha": alpha, "gamma": gamma, "reduction": reduction}
     return Case(name, make, params if smoothing is None else params | {"label_smoothing": smoothing}, **more)
 
@@ -179,10 +180,10 @@ CASES = (
 )  # fmt: skip
 
 # Where invariants are looked at: nothing is clipped; some of unnormalised-0 are 1 in 16 bits, the ceiling.
-REDUCTIONS = ("sum-spread-4", "mean-spread-4", "mean-gamma-2-alpha-0.25", "smoothed-mean")
 INSIDE = ("spread-0", "spread-4", "spread-8")
 PLAIN = (*INSIDE, "unnormalised-0")
 WITHIN = (*PLAIN, "gamma-1-spread-4", "gamma-2-spread-0", "gamma-2-alpha-0.3-spread-4")
+REDUCTIONS = ("sum-spread-4", "mean-spread-4", "mean-gamma-2-alpha-0.25", "smoothed-mean")
 
 
 def of_one_hot(f: Any, negative_log_likelihood: Any, x: Array, t: Array, **params: Any) -> Array:

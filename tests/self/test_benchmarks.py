@@ -207,16 +207,8 @@ def test_seeds_of_the_numpy_forms_find_nothing() -> None:
 
 
 def test_seeds_that_are_killed_leave_no_process() -> None:
-    command = [
-        sys.executable,
-        str(BENCHMARKS / "seeds.py"),
-        "--framework",
-        "numpy",
-        "--seeds",
-        "100000",
-        "--workers",
-        "1",
-    ]
+    words = ["--framework", "numpy", "--seeds", "100000", "--workers", "1"]
+    command = [sys.executable, str(BENCHMARKS / "seeds.py"), *words]
     process = psutil.Popen(command, stdout=subprocess.DEVNULL)
     while not (below := process.children(recursive=True)) or sum(p.cpu_times().user for p in below) < 2:
         assert process.poll() is None

@@ -239,7 +239,7 @@ DEFECTS: dict[str, Defect] = {
     "other-shape": lambda d, v: d[..., None],
 }
 SCALARS = ("softmax_regression", "logistic_regression")
-NOT_IN_16_BITS = {"pca"}  # which no framework decomposes a matrix in, and in which no gap is left
+NOT_IN_16_BITS = {"pca"}  # in which no framework decomposes a matrix, and the bounds are wider than the result
 
 
 def why_unseen(op: Op, check: str, name: str, direction: str, dtype: str) -> str:

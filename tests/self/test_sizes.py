@@ -62,6 +62,20 @@ def test_axes_are_met_wherever_they_are() -> None:
     assert any(case.params["axis"] < -1 for case in cases)
 
 
+@pytest.mark.parametrize(("name", "parameter", "mark"), [
+    ("binary_cross_entropy_with_logits", "pos_weight", "pos-weight"), ("focal_loss", "alpha", "alpha"),
+    ("soft_cross_entropy", "label_smoothing", "smoothed"), ("categorical_cross_entropy", "gamma", "gamma"),
+])  # fmt: skip
+def test_a_name_says_what_some_functions_do_not_offer(name: str, parameter: str, mark: str) -> None:
+    """As TensorFlow's binary cross-entropy has no weight: it says so of the names that hold these words."""
+    op = OPS[name]
+    cases = [case for dtype in FORMATS for case in op.sized(dtype, 0)]
+    usual = op.cases[0].params[parameter]
+    marked = {case.name for case in cases if mark in case.name}
+    assert marked == {case.name for case in cases if case.params[parameter] != usual}
+    assert 0 < len(marked) < len(cases)
+
+
 @pytest.mark.parametrize(("wrong_at", "length"), [("trailing", 129), ("rows", 2**15 + 1)])
 def test_what_is_wrong_at_one_size_alone_is_found_there(wrong_at: str, length: int) -> None:
     """As where a vectorised loop forgets its remainder: no other case sees it."""
