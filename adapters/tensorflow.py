@@ -477,6 +477,7 @@ BF16_MATMUL = "without AVX-512 a product of matrices is rounded to bfloat16 more
 F16_SUMS = "tf.reduce_sum adds up float16 in float16, bfloat16 in float32"
 F16_SUM = "tf.reduce_sum and tf.reduce_mean add up in float16, the losses themselves are computed in float32"
 LOSSES = "the losses are rounded to 16 bits before tf.reduce_sum or tf.reduce_mean adds them up"
+EXPONENTIALS = "tf.nn.log_softmax adds up the exponentials in 16 bits: seen where the classes are many, or many rows"
 OF_A_MEAN = "what tf.reduce_mean passes back is rounded to 16 bits: seen where the rows are no power of two"
 SMOOTHED = "the API does not smooth: the smoothed targets are rounded to 16 bits before it sees them"
 BF16_LOSS = "every step is rounded to bfloat16, where float16 is computed in float32"
@@ -659,13 +660,17 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     Implementation(
         "log_softmax", "tf.nn.log_softmax", renames={"x": "logits"},
         precision={
-            "*float16/value/*": Precision("B"), "bfloat16/vjp/*": STEPWISE,
+            "*float16/value/*size-*": Precision("C", finding=EXPONENTIALS), "*float16/value/*": Precision("B"),
+            "bfloat16/vjp/*size-*": Precision("B"), "bfloat16/vjp/*": STEPWISE,
             "float16/vjp/*": Precision("C", sharp=True, finding=F16_SUMS),
         },
     ),
     Implementation(
         "logsumexp", "tf.reduce_logsumexp", renames={"x": "input_tensor"},
-        precision={"bfloat16/value/*": STEPWISE, "*float16/*": Precision("B")},
+        precision={
+            "float16/*/*size-*": Precision("C", finding=F16_SUMS),  # of so many that it shows
+            "bfloat16/value/*": STEPWISE, "*float16/*": Precision("B"),
+        },
     ),
     Implementation(
         "cross_entropy", "tf.nn.sparse_softmax_cross_entropy_with_logits", cross_entropy,
@@ -702,6 +707,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
         conventions={"denominator": "rows", "ignored_row": NAN},
         precision={
             "float16/value/*smoothed*": Precision("C", sharp=True, finding=F16_SUM),
+            "float16/value/*size-*": Precision("C", sharp=True, finding=F16_SUM),
             "float16/value/*": STEPWISE, "bfloat16/value/*": Precision("B", finding=BF16_LOSS),
             "*float16/vjp/*": Precision("B"),
         },
@@ -852,7 +858,8 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     ),
     Implementation(
         "categorical_hinge", fn=categorical_hinge, road="from-the-margin",
-        conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0}, precision={"*float16/*": STEPWISE},
+        conventions={"kink": 1.0, "tie": "split", "nan_margin": 0.0},
+        precision={"float16/value/mean-size-*": Precision("C", sharp=True, finding=F16_SUM), "*float16/*": STEPWISE},
         edges=GATHER_EDGES,
     ),
     Implementation(

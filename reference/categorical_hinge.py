@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,21 +18,6 @@ from gradparity.reference.multiclass_hinge import SPECIAL, no_loss_no_gradient, 
 from gradparity.reference.reduction import reduced, spread_back
 
 
-def categorical_hinge(
-    x: Array, t: Array, reduction: str = "none", kink: float = 0.0, tie: str = "split", nan_margin: float = 0.0
-) -> Array:  # fmt: skip
-    """loss_i = max(0, 1 + max_j (1 - y_ij) x_ij - sum_j y_ij x_ij), y = onehot(t).  x: [N, C] scores, t: [N] in 0..C-1
-    -> loss: [N], or its sum or mean over the rows.
-
-    The label is in the inner maximum, as 0: where all wrong scores are below 0 this is not the hinge of Crammer and
-    Singer.
-    kink, nan_margin: the derivative of max(0, z) at z = 0 and at z = NaN;  tie: that of a maximum reached twice, where
-    what falls to the label's 0 goes nowhere.
-    Source: Keras, losses.CategoricalHinge; of one wrong class and of scores >= 0, Crammer & Singer (2001), section 3.
-    """
-    return reduced(np.maximum(margins(x, t), 0), reduction)
-
-
 def margins(x: Array, t: Array) -> Array:
     """[N]: z_i = max_j (1 - y_ij) x_ij - x_{i, t_i} + 1."""
     return np.max(with_a_zero(x, t), axis=-1) - pick(x, t) + 1
@@ -42,22 +28,49 @@ def with_a_zero(x: Array, t: Array) -> Array:
     return np.where(one_hot(t, x.shape[-1]), 0.0, x)
 
 
-def from_the_margin(
-    x: Array, t: Array, reduction: str = "none", kink: float = 0.0, tie: str = "split", nan_margin: float = 0.0
-) -> Array:  # fmt: skip
-    """1 and the score of the label taken together first."""
-    return reduced(np.maximum(1 - pick(x, t) + np.max(with_a_zero(x, t), axis=-1), 0), reduction)
+def from_the_margin(x: Array, t: Array) -> Array:
+    """The same, 1 and the score of the label taken together first."""
+    return 1 - pick(x, t) + np.max(with_a_zero(x, t), axis=-1)
 
 
-def categorical_hinge_vjp(
-    g: Array, y: Array, x: Array, t: Array, reduction: str = "none", kink: float = 0.0, tie: str = "split",
-    nan_margin: float = 0.0,
-) -> Arrays:  # fmt: skip
-    """1 for what is worst and -1 for the label where the margin is too small."""
-    c = np.expand_dims(spread_back(g, reduction, len(t)), -1)
-    steep = np.expand_dims(slope(margins(x, t), kink, nan_margin), -1)
-    own = one_hot(t, x.shape[-1])
-    return {"x": c * steep * np.where(own, -1.0, shares(with_a_zero(x, t), tie))}
+def by(margins: Callable[..., Array]) -> Callable[..., Array]:
+    """The loss, of a margin that is added up in this order."""
+
+    def categorical_hinge(
+        x: Array, t: Array, reduction: str = "none", kink: float = 0.0, tie: str = "split", nan_margin: float = 0.0
+    ) -> Array:  # fmt: skip
+        """loss_i = max(0, 1 + max_j (1 - y_ij) x_ij - sum_j y_ij x_ij), y = onehot(t).  x: [N, C] scores, t: [N] in
+        0..C-1 -> loss: [N], or its sum or mean over the rows.
+
+        The label is in the inner maximum, as 0: where all wrong scores are below 0 this is not the hinge of Crammer and
+        Singer.
+        kink, nan_margin: the derivative of max(0, z) at z = 0 and at z = NaN;  tie: that of a maximum reached twice,
+        where what falls to the label's 0 goes nowhere.
+        Source: Keras, losses.CategoricalHinge; of one wrong class and of scores >= 0, Crammer & Singer (2001),
+        section 3.
+        """
+        return reduced(np.maximum(margins(x, t), 0), reduction)
+
+    return categorical_hinge
+
+
+def vjp_by(margins: Callable[..., Array]) -> Callable[..., Arrays]:
+    """Its gradient."""
+
+    def categorical_hinge_vjp(
+        g: Array, y: Array, x: Array, t: Array, reduction: str = "none", kink: float = 0.0, tie: str = "split",
+        nan_margin: float = 0.0,
+    ) -> Arrays:  # fmt: skip
+        """1 for what is worst and -1 for the label where the margin is too small."""
+        c = np.expand_dims(spread_back(g, reduction, len(t)), -1)
+        steep = np.expand_dims(slope(margins(x, t), kink, nan_margin), -1)
+        own = one_hot(t, x.shape[-1])
+        return {"x": c * steep * np.where(own, -1.0, shares(with_a_zero(x, t), tie))}
+
+    return categorical_hinge_vjp
+
+
+categorical_hinge, categorical_hinge_vjp = by(margins), vjp_by(margins)
 
 
 def below_zero(draw: Draw) -> Arrays:
@@ -124,7 +137,8 @@ INVARIANTS = (
 
 OP = Op(
     "categorical_hinge", categorical_hinge, categorical_hinge_vjp, CASES,
-    conventions={"kink": KINK, "tie": TIE, "nan_margin": NAN_MARGIN}, roads={"from-the-margin": Road(from_the_margin)},
+    conventions={"kink": KINK, "tie": TIE, "nan_margin": NAN_MARGIN},
+    roads={"from-the-margin": Road(by(from_the_margin), vjp_by(from_the_margin))},
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
     smooth=("scale-1", "led", "sum-scale-1", "mean-scale-1"),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,20 +38,6 @@ TIE = Convention(
 )
 
 
-def crammer_singer_hinge(
-    x: Array, t: Array, margin: float = 1.0, reduction: str = "none", kink: Any = 0.0, tie: str = "split",
-    nan_margin: float = 0.0,
-) -> Array:  # fmt: skip
-    """loss_i = max(0, max_{j != t_i} x_ij - x_{i, t_i} + margin).  x: [N, C] scores, t: [N] in 0..C-1 -> loss: [N], or
-    its sum or mean over the rows; 0 where there is but one class.
-
-    kink, nan_margin: the derivative of max(0, z) at z = 0 and at z = NaN;  tie: that of a maximum reached twice.
-    Source: Crammer & Singer, On the algorithmic implementation of multiclass kernel-based vector machines (2001),
-    section 3.
-    """
-    return reduced(np.maximum(worst_margin(x, t, margin), 0), reduction)
-
-
 def worst_margin(x: Array, t: Array, margin: Array) -> Array:
     """[N]: that of the wrong class with the largest score; -inf where there is none."""
     return np.max(wrong_scores(x, t), axis=-1) - pick(x, t) + margin
@@ -60,13 +47,28 @@ def wrong_scores(x: Array, t: Array) -> Array:
     return np.where(one_hot(t, x.shape[-1]), -np.inf, x)
 
 
-def from_the_margin(
-    x: Array, t: Array, margin: float = 1.0, reduction: str = "none", kink: Any = 0.0, tie: str = "split",
-    nan_margin: float = 0.0,
-) -> Array:  # fmt: skip
-    """The margin and the score of the label taken together first."""
-    z = margin - pick(x, t) + np.max(wrong_scores(x, t), axis=-1)
-    return reduced(np.maximum(z, 0), reduction)
+def from_the_margin(x: Array, t: Array, margin: Array) -> Array:
+    """The same, the margin and the score of the label taken together first."""
+    return margin - pick(x, t) + np.max(wrong_scores(x, t), axis=-1)
+
+
+def by(margins: Callable[..., Array]) -> Callable[..., Array]:
+    """The loss, of a margin that is added up in this order."""
+
+    def crammer_singer_hinge(
+        x: Array, t: Array, margin: float = 1.0, reduction: str = "none", kink: Any = 0.0, tie: str = "split",
+        nan_margin: float = 0.0,
+    ) -> Array:  # fmt: skip
+        """loss_i = max(0, max_{j != t_i} x_ij - x_{i, t_i} + margin).  x: [N, C] scores, t: [N] in 0..C-1 -> loss: [N],
+        or its sum or mean over the rows; 0 where there is but one class.
+
+        kink, nan_margin: the derivative of max(0, z) at z = 0 and at z = NaN;  tie: that of a maximum reached twice.
+        Source: Crammer & Singer, On the algorithmic implementation of multiclass kernel-based vector machines (2001),
+        section 3.
+        """
+        return reduced(np.maximum(margins(x, t, margin), 0), reduction)
+
+    return crammer_singer_hinge
 
 
 def in_the_maximum(
@@ -102,17 +104,22 @@ def with_margin(x: Array, t: Array, margin: Array) -> Array:
     return x + np.where(one_hot(t, x.shape[-1]), 0.0, margin)
 
 
-def crammer_singer_hinge_vjp(
-    g: Array, y: Array, x: Array, t: Array, margin: float = 1.0, reduction: str = "none", kink: Any = 0.0,
-    tie: str = "split", nan_margin: float = 0.0,
-) -> Arrays:  # fmt: skip
-    """1 for the worst of the wrong classes and -1 for the label where its margin is too small."""
-    c = np.expand_dims(spread_back(g, reduction, len(t)), -1)
-    own = one_hot(t, x.shape[-1])
-    if kink == "tie":
-        return {"x": c * (shares(with_margin(x, t, margin), tie) - own)}
-    steep = np.expand_dims(slope(worst_margin(x, t, margin), kink, nan_margin), -1)
-    return {"x": c * steep * np.where(own, -1.0, shares(wrong_scores(x, t), tie))}
+def vjp_by(margins: Callable[..., Array]) -> Callable[..., Arrays]:
+    """Its gradient."""
+
+    def crammer_singer_hinge_vjp(
+        g: Array, y: Array, x: Array, t: Array, margin: float = 1.0, reduction: str = "none", kink: Any = 0.0,
+        tie: str = "split", nan_margin: float = 0.0,
+    ) -> Arrays:  # fmt: skip
+        """1 for the worst of the wrong classes and -1 for the label where its margin is too small."""
+        c = np.expand_dims(spread_back(g, reduction, len(t)), -1)
+        own = one_hot(t, x.shape[-1])
+        if kink == "tie":
+            return {"x": c * (shares(with_margin(x, t, margin), tie) - own)}
+        steep = np.expand_dims(slope(margins(x, t, margin), kink, nan_margin), -1)
+        return {"x": c * steep * np.where(own, -1.0, shares(wrong_scores(x, t), tie))}
+
+    return crammer_singer_hinge_vjp
 
 
 def shares(x: Array, tie: str) -> Array:
@@ -124,6 +131,9 @@ def shares(x: Array, tie: str) -> Array:
     from_the_end = np.arange(x.shape[-1], 0, -1)
     rank = np.where(x == largest, from_the_end, np.where(x == x, 0, from_the_end))  # NaN counts as the largest
     return np.where(rank == np.max(rank, axis=-1, keepdims=True), 1.0, 0.0)
+
+
+crammer_singer_hinge, crammer_singer_hinge_vjp = by(worst_margin), vjp_by(worst_margin)
 
 
 def tied(draw: Draw) -> Arrays:
@@ -168,7 +178,8 @@ OP = Op(
     "crammer_singer_hinge", crammer_singer_hinge, crammer_singer_hinge_vjp, CASES,
     conventions={"kink": KINK, "tie": TIE, "nan_margin": NAN_MARGIN},
     roads={
-        "from-the-margin": Road(from_the_margin), "in-the-maximum": Road(in_the_maximum),
+        "from-the-margin": Road(by(from_the_margin), vjp_by(from_the_margin)),
+        "in-the-maximum": Road(in_the_maximum),
         "one-added-to-all": Road(added_to_all, added_to_all_vjp),
     },
     batch_axis=rows_apart, invariants=INVARIANTS, counted="rows-1000",
