@@ -18,6 +18,7 @@ from gradparity.reference.log_softmax import log_softmax
 from gradparity.reference.logsumexp import logsumexp
 from gradparity.reference.logsumexp import vjp_by_quotient as logsumexp_vjp_by_quotient
 from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.softmax import exponentials
 
 
 def cross_entropy(x: Array, t: Array, reduction: str = "none") -> Array:
@@ -41,8 +42,8 @@ def vjp_by_quotient(g: Array, y: Array, x: Array, t: Array, reduction: str = "no
     """p g from the exponentials of the forward: e (g / sum(e)) - g onehot(t), as differentiating step by step gives
     it."""
     g = np.expand_dims(spread_back(g, reduction, len(t)), -1)
-    e = np.exp(x - stationary(np.max(x, axis=-1, keepdims=True)))
-    return {"x": e * (g / np.sum(e, axis=-1, keepdims=True)) - g * one_hot(t, x.shape[-1])}
+    e, s = exponentials(x)
+    return {"x": e * (g / s) - g * one_hot(t, x.shape[-1])}
 
 
 def unshifted(x: Array, t: Array, reduction: str = "none") -> Array:
@@ -53,7 +54,7 @@ def unshifted(x: Array, t: Array, reduction: str = "none") -> Array:
 def unshifted_vjp(g: Array, y: Array, x: Array, t: Array, reduction: str = "none") -> Arrays:
     """That of the logsumexp, and -1 at the label."""
     g = spread_back(g, reduction, len(t))
-    return {"x": logsumexp_vjp_by_quotient(g, y, x)["x"] - np.expand_dims(g, -1) * one_hot(t, x.shape[-1])}
+    return {"x": logsumexp_vjp_by_quotient(g, logsumexp(x), x)["x"] - np.expand_dims(g, -1) * one_hot(t, x.shape[-1])}
 
 
 def pick(x: Array, t: Array) -> Array:

@@ -11,6 +11,7 @@ from gradparity.op import Array, Arrays, Invariant, Op, Road
 from gradparity.reference import softmax
 from gradparity.reference.along_axis import CASES, FINITE, other_axis
 from gradparity.reference.invariants import gradient_sums_to_zero, nonpositive, permutation, shift
+from gradparity.reference.softmax import exponentials
 
 
 def log_softmax(x: Array, axis: int = -1) -> Array:
@@ -30,8 +31,8 @@ def log_softmax_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
 
 def vjp_by_quotient(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
     """p from the exponentials of the forward: g - e (sum(g) / sum(e)), as differentiating step by step gives it."""
-    e = np.exp(x - stationary(np.max(x, axis=axis, keepdims=True)))
-    return {"x": g - e * (np.sum(g, axis=axis, keepdims=True) / np.sum(e, axis=axis, keepdims=True))}
+    e, s = exponentials(x, axis)
+    return {"x": g - e * (np.sum(g, axis=axis, keepdims=True) / s)}
 
 
 def exponentials_sum_to_one(f: Any, x: Array, axis: int) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.arithmetic import stationary
+from gradparity.arithmetic import kept, stationary
 from gradparity.op import Array, Arrays, Invariant, Op, Road
 from gradparity.reference import log_softmax
 from gradparity.reference.along_axis import CASES, FINITE, other_axis
@@ -36,9 +36,16 @@ def logsumexp_vjp(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
 
 
 def vjp_by_quotient(g: Array, y: Array, x: Array, axis: int = -1) -> Arrays:
-    """The softmax from the exponentials of the forward: e (g / sum(e)), as differentiating step by step gives it."""
-    e = np.exp(x - finite_maximum(x, axis))
-    return {"x": e * (np.expand_dims(g, axis) / np.sum(e, axis=axis, keepdims=True))}
+    """The softmax from the exponentials of the forward: e (g / sum(e)), as differentiating step by step gives it. Where
+    one is infinite that may be NaN, and 0 is due."""
+
+    def of_the_forward(x: Array) -> tuple[Array, Array]:
+        e = np.exp(x - finite_maximum(x, axis))
+        return e, np.sum(e, axis=axis, keepdims=True)
+
+    e, s = kept(of_the_forward, x)
+    due = logsumexp_vjp(g, y, x, axis)["x"]
+    return {"x": np.where(np.isfinite(s), e * (np.expand_dims(g, axis) / s), due)}
 
 
 def at_least_the_maximum(f: Any, x: Array, axis: int) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.arithmetic import stationary
+from gradparity.arithmetic import kept
 from gradparity.cases import LOGITS, Draw, in_layouts, logits
 from gradparity.op import SMOOTH, Array, Arrays, Case, Convention, Invariant, Op, Road
 from gradparity.reference.along_axis import FINITE
@@ -16,6 +16,7 @@ from gradparity.reference.digits import digits_labels, digits_logits
 from gradparity.reference.invariants import gradient_sums_to_zero, nonnegative, shift, turned
 from gradparity.reference.log_softmax import log_softmax
 from gradparity.reference.reduction import reduced, spread_back
+from gradparity.reference.softmax import exponentials
 
 MASKED = Convention((0.0, np.nan), 0.0, "what a class of logit -inf and target 0 adds to the loss")
 
@@ -45,10 +46,10 @@ def soft_cross_entropy_vjp(
 def vjp_by_quotient(
     g: Array, y: Array, x: Array, t: Array, label_smoothing: float = 0.0, reduction: str = "none", masked: float = 0.0
 ) -> Arrays:
-    """The same, p from the exponentials of the forward."""
+    """The same, p from the exponentials of the forward, and its logarithms."""
     g = np.expand_dims(spread_back(g, reduction, len(t)), -1)
-    dx = gradient_by_quotient(g, x, smoothed(t, label_smoothing))
-    return {"x": dx, "t": -g * log_softmax(x) * (1 - label_smoothing)}
+    dx, (logs,) = gradient_by_quotient(g, x, smoothed(t, label_smoothing)), kept(lambda x: (log_softmax(x),), x)
+    return {"x": dx, "t": -g * logs * (1 - label_smoothing)}
 
 
 def rows(x: Array, s: Array, masked: float = 0.0) -> Array:
@@ -64,8 +65,8 @@ def gradient(g: Array, x: Array, s: Array) -> Array:
 
 def gradient_by_quotient(g: Array, x: Array, s: Array) -> Array:
     """e (sum(g s) / sum(e)) - g s, as differentiating step by step gives it."""
-    gs, e = g * s, np.exp(x - stationary(np.max(x, axis=-1, keepdims=True)))
-    return e * (np.sum(gs, axis=-1, keepdims=True) / np.sum(e, axis=-1, keepdims=True)) - gs
+    gs, (e, total) = g * s, exponentials(x)
+    return e * (np.sum(gs, axis=-1, keepdims=True) / total) - gs
 
 
 def smoothed(t: Array, label_smoothing: float) -> Array:

@@ -75,12 +75,14 @@ STEPWISE = Precision("B", sharp=True)
 class Arithmetic:
     """The arithmetic of one implementation in one dtype. `silent` names one source of error that is left out, which
     is how a bound explains itself, or EVERYTHING, which leaves what happens in the wide format: that rounds `own`
-    alone. `exact` is False where exact operands cannot be told from moved ones."""
+    alone. `exact` is False where exact operands cannot be told from moved ones. `forward` is the precision of the
+    value where this is the arithmetic of its gradient: see kept."""
 
     dtype: str
     precision: Precision = field(default_factory=Precision)
     silent: str = ""
     exact: bool = True
+    forward: Precision | None = None
 
     @property
     def inner(self) -> Format:
@@ -141,28 +143,29 @@ class Arithmetic:
         """
         form, k, step = self.inner, self.ulps(name), self.precision.sharp and not self.omits(name)
         with np.errstate(all="ignore"):
-            exact, own = self.rounded_once(name, operands), self.own_error(v, operands)
+            m = size(v)
+            exact, own = self.rounded_once(name, operands), self.own_error(v, m, operands)
             if self.omits(name):
                 e = e + own
             elif step:
-                e = e + self.slack(name, size(v) + e) + own
+                e = e + self.slack(name, m + e) + own
                 e = np.maximum(e, moved(v, e, form))
             else:
-                e = e * (1 + 2 * k * form.unit) + (size(v) * 2 * k * form.unit + own)
+                e = e * (1 + 2 * k * form.unit) + (m * 2 * k * form.unit + own)
             if exact is not None:
                 d = self.missed(name, v, operands)
                 e = np.where(exact & ((d == 0) | step), np.fmin(d, e), e)
         lost = 2 * form.tiny if name == "exp" else form.tiny
-        return Tracked(v, self.settled(v, e, form, operands, lost), self)
+        return Tracked(v, self.settled(v, e, form, operands, lost, m), self)
 
-    def own_error(self, v: Array, operands: tuple[Tracked, ...]) -> Array:
+    def own_error(self, v: Array, m: Array, operands: tuple[Tracked, ...]) -> Array:
         """What the wide format rounds away of one operation. One with more bits has smaller numbers too, or smaller
         than matter; else its subnormal numbers have the spacing of the smallest normal one, and only a zero that was
         made of a zero is exact: any other has underflowed, or is paid for by the errors of its operands."""
         if self.longer:
-            return self.own * size(v)
+            return self.own * m
         of_zero = np.logical_or.reduce(np.broadcast_arrays(*(x.v == 0 for x in operands)))
-        return np.where((v == 0) & of_zero, 0.0, self.own * np.maximum(size(v), self.inner.tiny))
+        return np.where((v == 0) & of_zero, 0.0, self.own * np.maximum(m, self.inner.tiny))
 
     def missed(self, name: str, v: Array, operands: tuple[Tracked, ...]) -> Array:
         """How far from v an implementation may be that makes fl(z) of exact operands, or, fused, their exact result z.
@@ -209,9 +212,10 @@ class Arithmetic:
         return exact if exact.any() else None
 
     def settled(
-        self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...], lost: float = 0.0
+        self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...], lost: float = 0.0,
+        m: Array | None = None,
     ) -> Array:  # fmt: skip
-        """e at the ends of the format's range.
+        """e at the ends of the format's range. m: the size of v, where it is known.
 
         Underflow: what may be subnormal may be flushed to zero, which moves it by |v|, or be rounded, by eta / 2.
         lost: results below this may be flushed too, if it is more than the smallest normal number. An exponential is:
@@ -220,10 +224,9 @@ class Arithmetic:
         Overflow and what is not finite: see at_the_top.
         """
         with np.errstate(all="ignore"):
-            m = size(v)
-            small = (m - e < max(lost, form.tiny)) & (m + e > 0)
-            if small.any() and not self.omits("underflow"):
-                e = np.where(small, np.maximum(e, m) + form.eta, e)
+            m, least = size(v) if m is None else m, max(lost, form.tiny)
+            if not np.min(m - e, initial=np.inf) >= least and not self.omits("underflow"):
+                e = np.where((m - e < least) & (m + e > 0), np.maximum(e, m) + form.eta, e)
             if not np.max(m + e, initial=0) <= form.max:
                 e = at_the_top(v, e, form, operands)
         return e
@@ -251,17 +254,37 @@ def size(v: Array) -> Array:
 
 
 def fl(v: Array, form: Format) -> Array:
-    """v rounded to nearest even in the format, kept in the wide type. Rounded once: a detour would round twice."""
+    """v rounded to nearest even in the format, kept in the wide type. Rounded once: a detour would round twice.
+
+    To 16 bits on the bits of v, a float64: half a unit of the last place that is kept is added, less one bit of v where
+    that place holds 0, so that ties go to even; a carry goes on into the exponent; and what is beyond that place is
+    dropped. Numbers below the smallest normal one are multiples of eta, as those of float64 are from 2^52 eta on:
+    adding this rounds, and taking it away again does not.
+    """
     if form.bits >= 24:
         return v.astype(form.dtype).astype(v.dtype)
-    exponent = np.maximum(np.frexp(v)[1], form.emin + 1) - form.bits
-    r = np.ldexp(np.rint(np.ldexp(v, -exponent)), exponent)
-    return np.where(np.abs(r) > form.max, np.copysign(np.inf, v), np.where(np.isfinite(v), r, v))
+    v = v.astype(np.float64, copy=False)  # of bools and integers too, which comparisons and counts are
+    dropped, one = np.uint64(53 - form.bits), np.uint64(1)
+    half, bits, m = one << dropped - one, v.view(np.uint64), np.abs(v)
+    r = bits >> dropped
+    r &= one
+    r += bits
+    r += half - one
+    r &= ~(half + half - one)
+    r = np.asarray(r).view(v.dtype)
+    if (small := m < form.tiny).any():
+        above = 2.0**52 * form.eta
+        r[small] = np.copysign(m[small] + above - above, v[small])
+    if np.max(m, initial=0) <= form.max:
+        return r
+    return np.where(np.isnan(v), v, np.where(np.abs(r) > form.max, np.copysign(np.inf, v), r))
 
 
 def moved(v: Array, e: Array, form: Format) -> Array:
     with np.errstate(all="ignore"):
-        d = np.maximum(abs(fl(v + e, form) - v), abs(fl(v - e, form) - v)).astype(np.float64)
+        d = np.maximum(abs(fl(v + e, form) - v), abs(fl(v - e, form) - v)).astype(np.float64, copy=False)
+        if np.isfinite(np.max(d, initial=0)):
+            return d
     return np.where(np.isfinite(d), d, np.where(np.isfinite(v), np.inf, 0.0))
 
 
@@ -469,9 +492,12 @@ def ends(x: Tracked) -> tuple[Array, Array]:
 
 
 def outwards(x: Tracked, sign: int) -> Array:
-    """v + e or v - e, rounded away from v: where float64 is its own wide format e may be less than its spacing."""
+    """v + e or v - e, rounded away from v: where float64 is its own wide format e may be less than its spacing. At
+    least to the next number, which is at most eps |end| further (np.nextafter takes five times as long)."""
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.where(x.e > 0, np.nextafter(x.v + sign * x.e, sign * np.inf), x.v)
+        end = x.v + sign * x.e
+        form = np.finfo(end.dtype)
+        return np.where(x.e > 0, end + sign * (np.abs(end) * form.eps + form.smallest_subnormal), x.v)
 
 
 def between(v: Array, low: Array, high: Array) -> Array:
@@ -709,6 +735,18 @@ def by_its_gradient(f: Callable[[Any], Any], vjp: Callable[[Any, Any, Any], Mapp
         return f(x)
     y = f(x.value)
     return Dual(y, vjp(x.tangent, y, x.value)["x"])
+
+
+def kept(f: Callable[[Any], tuple[Any, ...]], x: Array) -> tuple[Any, ...]:
+    """f(x), what a gradient that is differentiated step by step keeps from the forward: in the precision of that, and
+    rounded, or not, where the two do not compute in the same format. A forward itself, and what moves, take f as it
+    is."""
+    if not isinstance(x, Tracked) or x.a.forward is None:
+        return f(x)
+    a, there = x.a, replace(x.a, precision=x.a.forward)
+    found = f(Tracked(x.v, x.e, there))
+    found = found if there.inner == a.inner else tuple(map(handed, found))
+    return tuple(Tracked(y.v, y.e, a) for y in found)
 
 
 def loose(a: Arithmetic) -> Arithmetic:

@@ -110,7 +110,8 @@ def stored_vjp(
     op: Op, implementation: Implementation, dtype: str, silent: str, g: Array, y: Tracked, arguments: Arrays
 ) -> Arrays:  # fmt: skip
     """Its gradients for the cotangent g, from the stored output y."""
-    a = Arithmetic(dtype, implementation.precision_of(dtype, "vjp"), silent)
+    forward, back = (implementation.precision_of(dtype, direction) for direction in ("value", "vjp"))
+    a = Arithmetic(dtype, back, silent, forward=forward)
     vjp = road_of(op, implementation).vjp or op.vjp
     with np.errstate(all="ignore"):
         given = tracked(a, arguments, op.wrt) | conventions(op, implementation, dtype)

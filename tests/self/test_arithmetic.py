@@ -24,11 +24,14 @@ import numpy as np
 import pytest
 
 from gradparity.arithmetic import (
+    FUSED,
+    STEPWISE,
     ULPS,
     Arithmetic,
     Precision,
     Tracked,
     fl,
+    kept,
     once,
     stationary,
 )
@@ -738,6 +741,15 @@ def test_rounding_is_to_nearest_and_to_even(dtype) -> None:
         assert np.array_equal(fl(-x, form), -want)
 
 
+@pytest.mark.parametrize("x", [0.3, 1e-9, 1e9])
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_an_array_of_rank_0_is_rounded_as_one_of_length_1_and_stays_an_array(dtype, x) -> None:
+    number, array = np.asarray(x, wide(dtype)), np.full(1, x, wide(dtype))
+    with np.errstate(over="ignore"):
+        assert isinstance(fl(number, FORMATS[dtype]), np.ndarray)
+        assert fl(number, FORMATS[dtype]) == fl(array, FORMATS[dtype])[0]
+
+
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_rounding_at_the_top(dtype) -> None:
     """Half a spacing above the largest number is the first that becomes infinite."""
@@ -777,8 +789,8 @@ def test_what_is_stored_is_rounded_once_more(dtype, cls, sharp) -> None:
         y = a.store(Tracked(v, e, a))
         worst = np.zeros_like(v)
         for c in (fl(v + s * e, form) if cls == "A" else v + s * e for s in STEPS):
-            for kept in (c, np.where(np.abs(c) < form.tiny, 0.0, c)):
-                worst = np.maximum(worst, np.abs(kept - v))
+            for stored in (c, np.where(np.abs(c) < form.tiny, 0.0, c)):
+                worst = np.maximum(worst, np.abs(stored - v))
         assert (worst <= y.e).all()
         normal = np.abs(v) - y.e > form.tiny
         assert np.array_equal(worst[normal], y.e[normal]) or cls != "A"
@@ -816,6 +828,42 @@ def test_once(name, sharp, error) -> None:
 
 def test_once_is_the_function_itself_on_plain_arrays() -> None:
     assert once(lambda s: s * (1 - s), np.array([0.25, 0.5])).tolist() == [0.1875, 0.25]
+
+
+def test_what_a_gradient_keeps_from_the_forward_is_as_wrong_as_there() -> None:
+    """A sum of 300 ones, which in the forward is added up in float32 and in the gradient in bfloat16."""
+    forward, back = Precision("B"), Precision("C")
+    a, x = Arithmetic("bfloat16", back, forward=forward), np.ones(300)
+
+    def total(x: np.ndarray) -> tuple[Tracked]:
+        return (np.sum(x),)
+
+    (y,) = kept(total, a(x))
+    (there,), (here,) = total(Arithmetic("bfloat16", forward)(x)), total(a(x))
+    assert y.e == there.e < here.e / 2
+    assert y.a is a
+    assert kept(total, x) == (300.0,)
+
+
+def test_what_a_fused_forward_keeps_may_be_rounded() -> None:
+    """Its sum errs by little in float32, and by half a spacing of bfloat16 once it is kept."""
+    a = Arithmetic("bfloat16", STEPWISE, forward=FUSED)
+    (y,) = kept(lambda x: (np.exp(x),), a(np.full(3, 0.3)))
+    unit = FORMATS["bfloat16"].unit
+    assert (y.e >= np.abs(fl(y.v, FORMATS["bfloat16"]) - y.v)).all()
+    assert (y.e > unit / 8).all()
+
+
+def test_what_is_true_or_may_be_is_a_number_to_every_rule() -> None:
+    """Masks are multiplied and compared in 16 bits too, whether the comparison is certain or not."""
+    a = Arithmetic("bfloat16", STEPWISE)
+    x = Tracked(np.array([0.5, 1.5, 3.0]), np.array([0.0, 0.6, 0.0]), a)
+    both = (x > 0) * (x < 2)
+    assert both.v.tolist() == [1.0, 1.0, 0.0]
+    assert both.e[1] >= 1 > both.e[0]
+    assert np.max(x < 2).v == 1
+    assert np.maximum(x < 2, 0).e.tolist() == [0.0, 1.0, 0.0]
+    assert fl(np.ones(3, np.int64), FORMATS["bfloat16"]).tolist() == [1.0] * 3
 
 
 def test_a_complex_step_passes_through_once() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from gradparity.adapter import Adapter, Implementation
 from gradparity.adapters.numpy import ADAPTERS
-from gradparity.arithmetic import Precision
+from gradparity.arithmetic import STEPWISE, Precision
 from gradparity.cases import BESIDE
 from gradparity.check import check
 from gradparity.comparison import ratios
@@ -430,6 +430,27 @@ def test_the_bounds_of_a_road_do_not_accuse_who_takes_it(op: Op, road: str, dtyp
             op, implementation(op, road, right(taken.forward), right(taken.vjp), road=road), NUMPY, dtype, direction
         )
         assert [row.message for row in rows if row.status != "pass"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "lost_in", "kept_in"),
+    [
+        ("crammer_singer_hinge", [-1.5, -0.5 - 2.0**-11], "from-the-margin", ""),  # 1 - x_t is 1.5
+        ("categorical_hinge", [0.25 + 2.0**-12, 1.25], "", "from-the-margin"),  # x_j - x_t is -1
+    ],
+)
+def test_a_margin_that_one_order_of_addition_rounds_to_0_has_a_slope_in_the_other(
+    name: str, x: list[float], lost_in: str, kept_in: str
+) -> None:
+    """In float16, a margin of 2^-11 or 2^-12: who has no slope there is right on one road, and wrong on the other."""
+    op = OPS[name]
+    case = Case("near-the-kink", lambda draw: {"x": np.array([x], np.float16), "t": np.array([1])}, op.cases[0].params)
+    for road, status in ((lost_in, "pass"), (kept_in, "fail")):
+        taken = implementation(
+            op, "no_slope", vjp=lambda g, y, x, **kw: {"x": 0 * x}, road=road, precision={"*": STEPWISE}
+        )
+        (row,) = check(op, taken, NUMPY, "float16", "vjp", (case,))
+        assert row.status == status, row.message
 
 
 # --- ratios

@@ -660,6 +660,17 @@ def test_a_road_leads_to_the_same_place(op: Op, road: str) -> None:
             assert_agree(tracked_vjp(other, g, arrays, params)[k], dx)
 
 
+def test_a_quotient_is_not_due_beside_an_infinite_logit() -> None:
+    """e (g / S) of two infinities is NaN; the softmax of a finite logit is 0 there, of however large a one."""
+    x, g = np.array([[1e308, np.inf, 0.0], [2.0, 1.0, -np.inf]]), np.ones(2)
+    with np.errstate(all="ignore"):
+        op = OPS["logsumexp"]
+        own, dx = (vjp(g, op.forward(x), x)["x"] for vjp in (op.vjp, op.roads["quotient"].vjp))
+    assert np.array_equal(np.isnan(dx), [[False, True, False], [False] * 3])
+    assert dx[0, [0, 2]].tolist() == [0.0, 0.0]
+    assert np.allclose(dx, own, rtol=1e-15, atol=0, equal_nan=True)
+
+
 def together(x: Array, margin: float, **_: Any) -> bool:
     """Whether scores that differ are equal once the margin is added to them."""
     return any(len(np.unique(row + margin)) < len(np.unique(row)) for row in x)
