@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +191,34 @@ def test_there_are_baselines_of_each_framework() -> None:
     assert {path.name.partition("-")[0] for path in BASELINES.iterdir()} == {"torch", "tensorflow", "jax"}
 
 
+# --- verdicts
+
+
+def test_what_a_verdict_costs_is_a_line_for_each_size_and_direction() -> None:
+    pytest.importorskip("torch")
+    done = run("verdicts", "--op", "hinge", "--sizes", "4x5,8x10", "--dtypes", "float64", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:4] for line in done.stdout.splitlines()[1:]] == [
+        ["hinge", "float64", direction, size] for direction in ("value", "vjp") for size in ("4x5", "8x10")
+    ]
+
+
+@pytest.mark.parametrize("words", [("--op", "hing"), ("--sizes", "8"), ("--dtypes", "int8"), ("--rounds", "0")])
+def test_a_wrong_call_of_verdicts_is_one_line(words: tuple[str, ...]) -> None:
+    done = run("verdicts", *words)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
 # --- seeds
 
 
-def run_seeds(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(BENCHMARKS / "seeds.py"), *words]
+def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+run_seeds = partial(run, "seeds")
 
 
 def test_seeds_of_the_numpy_forms_find_nothing() -> None:
