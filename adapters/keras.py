@@ -299,6 +299,7 @@ TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
         "float16/*classes-1000": STEPWISE,  # in class C these have no bound
         "float16/vjp/*alpha*": Precision("C", finding=tensorflow.F16_SUMS), **ALPHA_FIRST,
         "bfloat16/vjp/*smoothed*": Precision("B"),  # compiled, a factor is moved: see tensorflow
+        "float16/vjp/*smoothed*": Precision("C", finding=tensorflow.F16_SUMS),
         "float16/vjp/*": Precision("C", sharp=True, finding=tensorflow.F16_SUMS),
         **like(tensorflow, "categorical_cross_entropy")["precision"],
     }),
@@ -312,7 +313,9 @@ JAX: Mapping[str, Mapping[str, Any]] = {
                                     "soft_cross_entropy", "binary_cross_entropy_with_logits")},
     "binary_cross_entropy": like(jax, "binary_cross_entropy", conventions=BINARY | HALFWAY),
     "negative_log_likelihood": {"conventions": FIRST | HALFWAY, "precision": STEPS},
-    "categorical_cross_entropy": {"conventions": DENSE | HALFWAY | {"nan_clip": NAN}, "precision": ALPHA_FIRST | STEPS},
+    "categorical_cross_entropy": {"conventions": DENSE | HALFWAY | {"nan_clip": NAN}, "precision": {
+        **ALPHA_FIRST, "bfloat16/vjp/*size-*": Precision("C", sharp=True, finding=jax.ADDS_16_BITS), **STEPS,
+    }},
     "layered_cross_entropy": {"conventions": FIRST | HALFWAY, "precision": STEPS},
     "hinge": {"conventions": {"kink": 0.5, "nan_margin": 0.0}, "precision": {"*": FUSED}},
     "squared_hinge": {"conventions": {"nan_margin": NAN}, "precision": STEPS},

@@ -666,11 +666,8 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
         },
     ),
     Implementation(
-        "logsumexp", "tf.reduce_logsumexp", renames={"x": "input_tensor"},
-        precision={
-            "float16/*/*size-*": Precision("C", finding=F16_SUMS),  # of so many that it shows
-            "bfloat16/value/*": STEPWISE, "*float16/*": Precision("B"),
-        },
+        "logsumexp", "tf.reduce_logsumexp", renames={"x": "input_tensor"}, road="quotient",
+        precision={"float16/*": Precision("C", sharp=True, finding=F16_SUMS), "*float16/*": STEPWISE},
     ),
     Implementation(
         "cross_entropy", "tf.nn.sparse_softmax_cross_entropy_with_logits", cross_entropy,
@@ -706,6 +703,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
         "weighted_cross_entropy", fn=weighted_cross_entropy, road="row-by-row",
         conventions={"denominator": "rows", "ignored_row": NAN},
         precision={
+            "float16/value/*size-*smoothed": Precision("C", finding=F16_SUM),
             "float16/value/*smoothed*": Precision("C", sharp=True, finding=F16_SUM),
             "float16/value/*size-*": Precision("C", sharp=True, finding=F16_SUM),
             "float16/value/*": STEPWISE, "bfloat16/value/*": Precision("B", finding=BF16_LOSS),
@@ -880,18 +878,22 @@ STEPWISE_VALUE = {"precision": {"float16/value/*": STEPWISE}}
 STEPWISE_IN_BOTH = {"precision": {"float16/*": STEPWISE}}
 ADDED_UP = dict.fromkeys(("float16/value/sum-*", "float16/value/mean-*"), Precision("B", sharp=True, finding=LOSSES))
 OF_LOGITS = {"precision": {**ADDED_UP, "float16/value/*": FUSED}}
+OF_A_LOGISTIC = {"precision": {"float16/value/*": Precision("B", ulps={"log1p": 4.5}, finding=TRUNCATED)}}
+LONG = dict.fromkeys(("*/many-items", "*/b32-*", "*/*size-????x*", "*/*size-?????x*", "*/*size-??????x*"), AS_LONG)
+BY_ALL = "compiled by XLA, tf.searchsorted compares each label with each: of 65,536 that is gigabytes"
 IN_XLA = redeclared(IMPLEMENTATIONS, {
     "binary_cross_entropy/*": STEPWISE_VALUE,
-    "binary_cross_entropy_with_logits/*": {"precision": {"float16/value/*": Precision("B")}},
+    "binary_cross_entropy_with_logits/*": OF_A_LOGISTIC,
     "categorical_cross_entropy/*": STEPWISE_VALUE,
     "cross_entropy/*": OF_LOGITS,
     "euclidean_norm/*": STEPWISE_VALUE,
-    "focal_loss/*": {"precision": {"float16/value/*": Precision("B")}},
+    "focal_loss/*": OF_A_LOGISTIC,
     "hinge_embedding/*": STEPWISE_VALUE,
     "layered_cross_entropy/*": {"precision": {"*float16/value/*": STEPWISE, "bfloat16/vjp/*": STEPWISE}},
-    "log_sigmoid/*": {"precision": {"float16/value/*": Precision("B", ulps={"log1p": 4.5}, finding=TRUNCATED)}},
+    "log_sigmoid/*": OF_A_LOGISTIC,
     "log_softmax/*": {"precision": {"float16/vjp/*": STEPWISE}},
     "logistic_regression/*": {"precision": {"bfloat16/vjp/*": Precision("B")}},
+    "logsumexp/*": STEPWISE_IN_BOTH,
     "margin_ranking/*": STEPWISE_VALUE,
     "multiclass_hinge/*": STEPWISE_IN_BOTH,
     "multilabel_margin/*": STEPWISE_IN_BOTH,
@@ -902,13 +904,16 @@ IN_XLA = redeclared(IMPLEMENTATIONS, {
         "precision": {"float64/*": TO_1E_6},
         "unsupported": {"float64/vjp/gap-root-of-u": NOT_TOLD_APART, "float64/vjp/pair-within": NOT_TOLD_APART},
     },
-    "ragged_centroid/*_loop": {"unsupported": {"*/many-items": AS_LONG, "*/b32-*": AS_LONG}},
-    "ragged_centroid/*_one_hot": {"unsupported": {"*/many-items": AS_LONG, "*/b32-*": AS_LONG}},
+    "ragged_centroid/*_loop": {"unsupported": LONG},
+    "ragged_centroid/*_one_hot": {"unsupported": LONG},
+    "ragged_centroid/*_sorted": {"unsupported": dict.fromkeys(("*/*size-6????x*", "*/*size-1?????x*"), BY_ALL)},
     "soft_cross_entropy/*": {"conventions": {"masked": 0.0}},
     "softmax/*": {"precision": {"*float16/*": STEPWISE}},
     "spatial_cross_entropy/*": OF_LOGITS,
     "squared_hinge/*": {"conventions": {"nan_margin": 0.0}},
-    "weighted_cross_entropy/*": STEPWISE_VALUE,
+    "weighted_cross_entropy/*": {"precision": {
+        "float16/value/*smoothed": Precision("B"), "float16/value/*": STEPWISE,
+    }},
 })  # fmt: skip
 
 VALUE = "y = call({args})"
