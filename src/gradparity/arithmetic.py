@@ -493,7 +493,7 @@ def ends(x: Tracked) -> tuple[Array, Array]:
 
 def outwards(x: Tracked, sign: int) -> Array:
     """v + e or v - e, rounded away from v: where float64 is its own wide format e may be less than its spacing. At
-    least to the next number, which is at most eps |end| further (np.nextafter takes five times as long)."""
+    least to the next number, which is at most eps |end| further (np.nextafter takes three times as long)."""
     with np.errstate(invalid="ignore", over="ignore"):
         end = x.v + sign * x.e
         form = np.finfo(end.dtype)
