@@ -2,10 +2,10 @@
 
     python benchmarks/verdicts.py [--op softmax,hinge] [--sizes 128x1000] [--dtypes float32] [--rounds 5]
 
-Each line is one call of gradparity.check.check on torch in eager mode, one case of rows x classes, on one thread. Its
-time is taken apart by calling it again: what it does the first time and not the second, when the reference is
-remembered, is to draw the inputs and to compute the truth and its bound; what it does the second time and the framework
-alone does not is to compare.
+Each line is one call of gradparity.check.check on torch in eager mode, one case of rows x classes, on
+one thread. Its time is taken apart by calling it again: what it does the first time and not the second, when the
+reference is remembered, is to draw the inputs and to compute the truth and its bound; what it does the second time and
+the framework alone does not is to compare.
 
     verdicts   elements of x a second: inputs, truth, bound and comparison, all but the framework's own time. (The value
                of a loss has one element a row, for which as many are computed.)
@@ -19,16 +19,14 @@ million verdicts a second for values and 2 million for gradients, in the largest
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+from checkers import Parser, cpu_time, sizes  # and one thread of each framework, which it sets
 
 OPERATIONS = ("softmax", "log_softmax", "cross_entropy", "sigmoid", "hinge", "binary_cross_entropy_with_logits")
 SIZES = ("8x10", "128x1000", "64x32000")
@@ -72,62 +70,55 @@ class Line:
 HEAD = f"{'':49}{'size':>9}{'verdicts':>10}{'truth':>8}{'compare':>8}{'framew.':>8}{'/ it':>8}   (ns an element)"
 
 
-def cpu_time(run: Callable[[], Any]) -> float:
-    start = time.process_time()
-    run()
-    return time.process_time() - start
-
-
 def measured(name: str, dtype: str, direction: str, size: tuple[int, int], rounds: int) -> Line:
     from gradparity.adapters.torch import ADAPTERS
-    from gradparity.check import check
-    from gradparity.judge import value_of, vjp_of
     from gradparity.op import Case
     from gradparity.reference import OPS
     from gradparity.reference.sizes import SIZES as MADE
-    from gradparity.truth import REMEMBERED, cotangents, grouped
+    from gradparity.truth import REMEMBERED
 
-    op, adapter, params = OPS[name], ADAPTERS[0], OPS[name].cases[0].params
-    api = next(i for i in adapter.implementations if i.op == name)
+    op, adapter = OPS[name], ADAPTERS[0]
+    api, params = next(i for i in adapter.implementations if i.op == name), op.cases[0].params
     case = Case(f"verdicts-{size[0]}x{size[1]}", lambda draw: MADE[name].make(draw, size, params), params, alone=True)
-    (group,) = grouped(op, dtype, (case,), 0, direction)
-    g = cotangents(group, value_of(op, adapter, api, group.laid_out(), params)[0])
+    judged, own = (
+        verdicts_of(op, api, adapter, dtype, direction, case),
+        call_of(op, api, adapter, dtype, direction, case),
+    )
+    seen: list[tuple[float, float, float]] = []
+    for _ in range(rounds + 1):  # the first one warms up
+        REMEMBERED.clear()
+        first, again, alone = (cpu_time(run)[0] for run in (judged, judged, own))
+        seen.append((first - again, again - alone, alone))
+    return Line(name, dtype, direction, size, *map(statistics.median, zip(*seen[1:], strict=True)))
+
+
+def verdicts_of(op: Any, api: Any, adapter: Any, dtype: str, direction: str, case: Any) -> Callable[[], None]:
+    """What is measured, which ends the program if a verdict is bad."""
+    from gradparity.check import check
 
     def judged() -> None:
         bad = [row.message for row in check(op, api, adapter, dtype, direction, (case,)) if row.status != "pass"]
         if bad:
             sys.exit(f"verdicts.py: {bad[0]}")
 
-    def framework() -> None:
-        if direction == "value":
-            value_of(op, adapter, api, group.laid_out(), params)
-        else:
-            vjp_of(op, adapter, api, g, group.laid_out(), params)
+    return judged
 
-    seen: list[tuple[float, float, float]] = []
-    for _ in range(rounds + 1):  # the first one warms up
-        REMEMBERED.clear()
-        first, again, alone = cpu_time(judged), cpu_time(judged), cpu_time(framework)
-        seen.append((first - again, again - alone, alone))
-    reference, comparison, alone = (statistics.median(column) for column in zip(*seen[1:], strict=True))
-    return Line(name, dtype, direction, size, reference, comparison, alone)
+
+def call_of(op: Any, api: Any, adapter: Any, dtype: str, direction: str, case: Any) -> Callable[[], Any]:
+    """The framework alone, given the same."""
+    from gradparity.judge import value_of, vjp_of
+    from gradparity.truth import cotangents, grouped
+
+    (group,) = grouped(op, dtype, (case,), 0, direction)
+
+    def value() -> Any:
+        return value_of(op, adapter, api, group.laid_out(), case.params)
+
+    g = cotangents(group, value()[0])
+    return value if direction == "value" else lambda: vjp_of(op, adapter, api, g, group.laid_out(), case.params)
 
 
 # --- the call
-
-
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong call."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def sizes(text: str) -> list[tuple[int, int]]:
-    for size in text.split(","):
-        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
-            raise argparse.ArgumentTypeError(f"{size!r} is not ROWSxCLASSES, as in {SIZES[0]}")
-    return [(int(rows), int(classes)) for rows, classes in (size.split("x") for size in text.split(","))]
 
 
 def among(names: tuple[str, ...]) -> Callable[[str], list[str]]:

@@ -156,7 +156,7 @@ class Arithmetic:
                 d = self.missed(name, v, operands)
                 e = np.where(exact & ((d == 0) | step), np.fmin(d, e), e)
         lost = 2 * form.tiny if name == "exp" else form.tiny
-        return Tracked(v, self.settled(v, e, form, operands, lost, m), self)
+        return Tracked(v, self.settled(v, e, form, operands, lost), self)
 
     def own_error(self, v: Array, m: Array, operands: tuple[Tracked, ...]) -> Array:
         """What the wide format rounds away of one operation. One with more bits has smaller numbers too, or smaller
@@ -212,10 +212,9 @@ class Arithmetic:
         return exact if exact.any() else None
 
     def settled(
-        self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...], lost: float = 0.0,
-        m: Array | None = None,
+        self, v: Array, e: Array, form: Format, operands: tuple[Tracked, ...], lost: float = 0.0
     ) -> Array:  # fmt: skip
-        """e at the ends of the format's range. m: the size of v, where it is known.
+        """e at the ends of the format's range.
 
         Underflow: what may be subnormal may be flushed to zero, which moves it by |v|, or be rounded, by eta / 2.
         lost: results below this may be flushed too, if it is more than the smallest normal number. An exponential is:
@@ -224,7 +223,7 @@ class Arithmetic:
         Overflow and what is not finite: see at_the_top.
         """
         with np.errstate(all="ignore"):
-            m, least = size(v) if m is None else m, max(lost, form.tiny)
+            m, least = size(v), max(lost, form.tiny)
             if not np.min(m - e, initial=np.inf) >= least and not self.omits("underflow"):
                 e = np.where((m - e < least) & (m + e > 0), np.maximum(e, m) + form.eta, e)
             if not np.max(m + e, initial=0) <= form.max:

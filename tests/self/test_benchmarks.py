@@ -195,7 +195,6 @@ def test_there_are_baselines_of_each_framework() -> None:
 
 
 def test_what_a_verdict_costs_is_a_line_for_each_size_and_direction() -> None:
-    pytest.importorskip("torch")
     done = run("verdicts", "--op", "hinge", "--sizes", "4x5,8x10", "--dtypes", "float64", "--rounds", "1")
     assert done.returncode == 0, done.stderr
     assert [line.split()[:4] for line in done.stdout.splitlines()[1:]] == [
