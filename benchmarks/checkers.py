@@ -47,6 +47,8 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+from command_line import Parser
+
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"), "1")
 os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 os.environ |= {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
@@ -443,13 +445,6 @@ def headlines(rows: list[Row]) -> None:
 # --- the call
 
 
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong call."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def sizes(text: str) -> list[tuple[int, int]]:
     for size in text.split(","):
         if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
@@ -471,7 +466,7 @@ def seconds(text: str) -> float:
 
 
 def main() -> None:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--sizes", type=sizes, default=sizes(",".join(SIZES)), help="ROWSxCLASSES, comma-separated")
     parser.add_argument("--dtypes", type=dtypes, default=list(BITS), help="of float64, float32, comma-separated")
     parser.add_argument("--budget", type=seconds, default=20.0, help="seconds for each checker on each problem")

@@ -12,7 +12,6 @@ more compilations than are allowed, or if the warm run compiled anything; 2 for 
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import resource
@@ -22,6 +21,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+
+from command_line import Parser
 
 from gradparity import catalogue
 from gradparity.adapter import Memory
@@ -76,7 +77,7 @@ def table(cold: Counts, warm: Counts) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--op", action="append", default=[])
     parser.add_argument("--dtype", action="append", default=[])
     options = parser.parse_args(arguments)

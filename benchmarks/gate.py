@@ -5,7 +5,6 @@ Made-up rows, as long as real ones; in the candidate every tenth has other bits 
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -13,7 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+from command_line import Parser, positive
 
 from gradparity import results
 from gradparity.op import Result
@@ -72,7 +72,7 @@ def line(name: str, found: tuple[float, int, int], aim: float, code: int) -> boo
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--rows", type=positive, default=300_000, help="rows of a run; 20 shards share them")
     n = parser.parse_args(argv).rows
     with tempfile.TemporaryDirectory() as folder:
@@ -91,19 +91,6 @@ def main(argv: list[str] | None = None) -> int:
         found = measured("merge", *shards, "-o", str(place / "whole.jsonl.gz"))
         good.append(line(f"merge of {len(shards)} shards .jsonl.gz", found, MERGE_AIM, NOTHING_WORSE))
     return 0 if all(good) else 1
-
-
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong call."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def positive(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows from 1")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ Exit code 0; 2 for a wrong option, or if a row gave nothing to count.
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+
+from command_line import Parser
 
 from gradparity import catalogue, plugin
 from gradparity.adapter import Adapter
@@ -77,7 +78,7 @@ def rounded_up(share: float) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="how many")
     parser.add_argument("--framework", action="append", default=[], help=plugin.NAMES["framework"])
     parser.add_argument("--mode", action="append", default=[], help=plugin.NAMES["mode"])

@@ -6,7 +6,6 @@ browser is the chromium that is installed.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import statistics
 import sys
@@ -16,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from gate import Parser, measured, moved, positive, row, write
+from command_line import Parser, positive
+from gate import measured, moved, row, write
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from gradparity.op import Result
@@ -72,7 +72,7 @@ def in_browser(path: Path) -> list[bool]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--rows", type=positive, default=300_000)
     parser.add_argument("--every", type=positive, default=1000, help="how many rows there are to a failure")
     given = parser.parse_args(argv)

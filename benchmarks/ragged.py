@@ -12,7 +12,6 @@ inputs are in it.
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import statistics
@@ -21,6 +20,8 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from command_line import Parser, positive
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -170,21 +171,8 @@ def table(sizes: tuple[int, int, int], rounds: int) -> None:
     print(f"gradients agree to {apart:.1e}")
 
 
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong call."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
-    return int(text)
-
-
 def main() -> None:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--points", type=positive, default=100_000)
     parser.add_argument("--dim", type=positive, default=64)
     parser.add_argument("--classes", type=positive, default=10_000)

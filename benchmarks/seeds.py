@@ -16,7 +16,6 @@ call it one.
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import statistics
@@ -30,6 +29,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
+
+from command_line import Parser
 
 from gradparity import catalogue, plugin
 from gradparity.adapter import Adapter, Memory
@@ -153,15 +154,8 @@ def report(seen: list[Tally], seeds: range) -> None:
     print(f"\n{len(seeds)} seeds, {counts.total()} rows: {words}; {sum(len(t.violations) for t in seen)} violations")
 
 
-class Parser(argparse.ArgumentParser):
-    """One line for a wrong call."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
 def main() -> int:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--seeds", type=int, default=50, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--workers", type=int, default=plugin.workers(MEMORY), help="processes")

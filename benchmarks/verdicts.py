@@ -26,7 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from checkers import Parser, cpu_time, sizes  # and one thread of each framework, which it sets
+from checkers import cpu_time, sizes  # and one thread of each framework, which it sets
+from command_line import Parser
 
 OPERATIONS = ("softmax", "log_softmax", "cross_entropy", "sigmoid", "hinge", "binary_cross_entropy_with_logits")
 SIZES = ("8x10", "128x1000", "64x32000")
@@ -138,7 +139,7 @@ def count(text: str) -> int:
 
 
 def main() -> None:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("--op", type=among(OPERATIONS), default=list(OPERATIONS), help="comma-separated")
     parser.add_argument("--sizes", type=sizes, default=sizes(",".join(SIZES)), help="ROWSxCLASSES, comma-separated")
     dtypes = ("float64", *DTYPES, "float16")

@@ -8,6 +8,8 @@ kind = "nonfinite"                                        # the reason that the 
 max_error = inf                                           # for "fail": the largest error that is still this failure
 exception = "ValueError"                                  # its type, or "A or B"; the kind "exception" needs it
 reason = "..."
+drawn = ["softmax/tf.nn.softmax/*/cpu/float32/size-*/value"]  # optional: globs of rows of drawn sizes; which of them
+#                                                           fail so is a matter of size and seed, and they may pass
 link = "https://..."                                      # optional, like platform (a sys.platform),
 processor = "AVX512F"                                     # a set of instructions or an architecture, by NumPy's name
 expires = 2027-01-31                                      # the day after which the row fails again
@@ -19,7 +21,7 @@ import datetime
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import translate
 from functools import cached_property
@@ -33,6 +35,7 @@ from gradparity import toml
 from gradparity.environment import features
 from gradparity.op import GradparityError, Raises, Result
 
+SIZED = "size-"  # in the name of every case of a drawn size, and of no other: see gradparity.reference.sizes
 TO_DO = "TODO"  # a reason that is still to be written begins so
 
 
@@ -51,6 +54,7 @@ class KnownFailure:
     platform: str = ""
     processor: str = ""
     expires: datetime.date | None = None
+    drawn: Sequence[str] = ()
     framework: str = ""
     source: str = ""
 
@@ -65,6 +69,8 @@ class KnownFailure:
             self.kind == "exception" and not self.exception and "the kind exception needs exception, its type's name",
             self.kind in ("bound", "nonfinite") and self.exception and f"there is no exception of the kind {self.kind}",
             not self.id and "id is empty",
+            not all(SIZED in glob for glob in self.drawn)
+            and f"drawn is for cases of drawn sizes, whose names have {SIZED!r} in them",
         )  # fmt: skip
         if words := next(filter(None, wrong), ""):
             raise GradparityError(f"{self.source}: {words}")
@@ -75,7 +81,11 @@ class KnownFailure:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        return re.compile("|".join(map(translate, self.id)))
+        return any_of(self.id)
+
+    @cached_property
+    def drawn_pattern(self) -> re.Pattern[str]:
+        return any_of(self.drawn)
 
     def applies(self, version: str, today: datetime.date) -> bool:
         """Whether the entry speaks of this installation, today."""
@@ -90,6 +100,10 @@ class KnownFailure:
         """Whether the row is one of its framework that a glob matches."""
         return self.framework == result.framework and self.pattern.match(result.id) is not None
 
+    def may_speak_of(self, result: Result) -> bool:
+        """The same of a row of a drawn size, which may pass."""
+        return self.framework == result.framework and self.drawn_pattern.match(result.id) is not None
+
     def is_the_way(self, result: Result) -> bool:
         """Whether the row failed in this way, by whatever error. A crash never hides behind a wrong number, nor one
         exception behind another."""
@@ -99,6 +113,11 @@ class KnownFailure:
     def expects(self, result: Result) -> bool:
         """Whether this is how the row was known to fail."""
         return self.is_the_way(result) and (math.isnan(self.max_error) or result.error <= self.max_error)
+
+
+def any_of(globs: Iterable[str]) -> re.Pattern[str]:
+    """Matches what one of them does; nothing where there is none."""
+    return re.compile("|".join(map(translate, globs)) or r"(?!)")
 
 
 def read(path: Path) -> dict[str, list[KnownFailure]]:
@@ -124,7 +143,7 @@ KEYS = tuple(f.name for f in fields(KnownFailure) if f.name not in ("framework",
 TYPES = {
     "id": (str, list), "versions": (str,), "status": (str,), "kind": (str,), "reason": (str,),
     "max_error": (int, float), "exception": (str,), "link": (str,), "platform": (str,), "processor": (str,),
-    "expires": (datetime.date,),
+    "expires": (datetime.date,), "drawn": (str, list),
 }  # fmt: skip
 
 
@@ -141,10 +160,12 @@ def entry(raw: Mapping[str, Any], text: str, path: Path, framework: str, number:
     for key, value in raw.items():
         if type(value) not in TYPES[key]:
             raise GradparityError(f"{path}, line {line(key)}: {key} should not be {value!r:.60}")
-    globs = [raw["id"]] if isinstance(raw["id"], str) else raw["id"]
-    if not all(isinstance(glob, str) for glob in globs):
-        raise GradparityError(f"{path}, line {line('id')}: id should be a glob of row identities, or a list of them")
-    return KnownFailure(**{**raw, "id": globs}, framework=framework, source=source)
+    globs = {key: [raw[key]] if isinstance(raw[key], str) else raw[key] for key in ("id", "drawn") if key in raw}
+    for key, listed in globs.items():
+        if not all(isinstance(glob, str) for glob in listed):
+            words = f"{key} should be a glob of row identities, or a list of them"
+            raise GradparityError(f"{path}, line {line(key)}: {words}")
+    return KnownFailure(**{**raw, **globs}, framework=framework, source=source)
 
 
 def applicable(
@@ -166,10 +187,11 @@ def must_match(entries: Iterable[KnownFailure], rows_from: Callable[[str], Itera
     """Raises GradparityError for an entry that matches no row that there could be. rows_from(start): the identities of
     those that begin so, which are far fewer than all."""
     for known in entries:
-        rows = (row for glob in known.id for row in rows_from(literal(glob)))
-        if not any(known.pattern.match(row) for row in rows):
-            words = f"{known.id[0]!r} matches no row of the catalogue, see gradparity list"
-            raise GradparityError(f"{known.source}: {words}")
+        for globs, pattern in ((known.id, known.pattern), (known.drawn, known.drawn_pattern)):
+            rows = (row for glob in globs for row in rows_from(literal(glob)))
+            if globs and not any(map(pattern.match, rows)):
+                words = f"{globs[0]!r} matches no row of the catalogue, see gradparity list"
+                raise GradparityError(f"{known.source}: {words}")
 
 
 def literal(glob: str) -> str:
@@ -180,15 +202,17 @@ def literal(glob: str) -> str:
 def judged(results: Iterable[Result], entries: Iterable[KnownFailure]) -> list[Result]:
     """Results as known failures make them: what fails as expected is xfail, what passes against expectation xpass."""
     every = list(entries)
-    return [against(result, next((known for known in every if known.speaks_of(result)), None)) for result in results]
+    return [against(result, every) for result in results]
 
 
-def against(result: Result, known: KnownFailure | None) -> Result:
-    if known is None:
-        return result
-    if result.status == "pass":
+def against(result: Result, entries: Sequence[KnownFailure]) -> Result:
+    """The first entry that speaks of the row decides; where none does, any that may speak of it explains a failure."""
+    known = next((known for known in entries if known.speaks_of(result)), None)
+    if known is not None and result.status == "pass":
         words = f"{result.id}: passes, but is a known failure ({known.source}): {known.reason}"
         return replace(result, status="xpass", reason="known failure", message=words, link=known.link)
-    if known.expects(result):
-        return replace(result, status="xfail", reason=known.reason, link=known.link)
+    may_be = [known] if known else [known for known in entries if known.may_speak_of(result)]
+    for known in may_be:
+        if known.expects(result):
+            return replace(result, status="xfail", reason=known.reason, link=known.link)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
 import subprocess
 import sys
@@ -28,18 +28,9 @@ from gradparity.reference import OPS
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 BASELINES = Path(__file__).parents[2] / "baselines"
 
-
-def program(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec
-    assert spec.loader
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-ratios, seeds, versions, baselines, compilations = map(
-    program, ("ratios", "seeds", "versions", "baselines", "compilations")
+sys.path.append(str(BENCHMARKS))  # as it is for a program of this folder
+ratios, seeds, versions, baselines, compilations, gates = map(
+    importlib.import_module, ("ratios", "seeds", "versions", "baselines", "compilations", "gate")
 )
 ROW = Result("softmax", "f", "torch", "eager", "cpu", "float32", "a", "value", "pass", error=0.5, precision="class A")
 SCALE_1 = replace(ROW, case="scale-1")
@@ -322,7 +313,6 @@ def test_an_adapter_compiles_equal_calls_once(name: str) -> None:
 
 
 def test_the_benchmark_of_the_gate_runs_and_tells_a_crash_from_a_regression(tmp_path: Path) -> None:
-    gates = program("gate")
     run = gates.write(tmp_path / "a.jsonl", map(gates.row, range(1000)), 1000)
     assert len({row.id for row in map(gates.row, range(1000))}) == 1000
     moved = gates.write(tmp_path / "b.jsonl", (gates.moved(gates.row(k), k) for k in range(1000)), 1000)

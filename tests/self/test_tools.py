@@ -479,6 +479,31 @@ def test_known_failures_are_strict_both_ways(tmp_path: Path, row: Result, status
 
 
 @pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        (FAILED, "xfail"),
+        (changed(FAILED, status="pass", reason=""), "pass"),
+        (changed(FAILED, error=11.0), "fail"),
+        (changed(FAILED, reason="nonfinite"), "fail"),
+        (changed(FAILED, dtype="float16"), "fail"),
+        (changed(FAILED, framework="other"), "fail"),
+    ],
+    ids=["expected", "passes", "worse", "other-reason", "other-row", "other-framework"],
+)
+def test_of_drawn_sizes_some_may_pass(tmp_path: Path, row: Result, status: str) -> None:
+    text = ENTRY.replace("softmax/*", "sigmoid/*") + 'drawn = ["softmax/*/float32/*size-*/value"]\n'
+    known = entries(tmp_path, text)
+    assert [r.status for r in known_failures.judged([changed(row, case="size-3x7")], known)] == [status]
+
+
+def test_a_row_that_is_named_is_held_strictly_whatever_is_drawn(tmp_path: Path) -> None:
+    text = ENTRY.replace('"softmax/*"', '"softmax/*/size-3x7/value"') + 'drawn = "softmax/*/*size-*/value"\n'
+    for case, status in (("size-3x7", "xpass"), ("size-3x8", "pass")):
+        row = changed(FAILED, case=case, status="pass", reason="")
+        assert known_failures.judged([row], entries(tmp_path, text))[0].status == status
+
+
+@pytest.mark.parametrize(
     ("exception", "status"), [("TypeError", "xfail"), ("IndexError", "xfail"), ("Error", "error"), ("", "error")]
 )
 def test_an_exception_that_is_known_is_of_its_type(tmp_path: Path, exception: str, status: str) -> None:
@@ -526,6 +551,8 @@ def test_known_failures_expire(tmp_path: Path) -> None:
         ('reason = "because"', 'reason = "x"\nexception = "E"', "there is no exception of the kind bound"),
         ('kind = "bound"', 'exception = 1\nkind = "bound"', "exception should not be 1"),
         ("[[torch]]", "[torch]", "two brackets"),
+        ('id = ["softmax/*"]', 'id = ["softmax/*"]\ndrawn = ["softmax/*"]', "drawn is for cases of drawn sizes"),
+        ('id = ["softmax/*"]', 'id = ["softmax/*"]\ndrawn = [1]', "drawn should be a glob of row identities"),
         ('id = ["softmax/*"]', "id = [", "is no TOML"),
         ('reason = "because"', 'reason = "x"\nlink = "javascript:x"', "does not start with https://"),
     ],
@@ -539,6 +566,9 @@ def test_a_wrong_entry_is_named(tmp_path: Path, old: str, new: str, words: str) 
 def test_an_entry_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GradparityError, match="matches no row"):
         known_failures.must_match(entries(tmp_path), lambda start: ["sigmoid/api/eager/cpu/float32/case/value"])
+    sized = entries(tmp_path, ENTRY + 'drawn = "softmax/*/size-*/value"\n')
+    with pytest.raises(GradparityError, match="'softmax/\\*/size-\\*/value' matches no row"):
+        known_failures.must_match(sized, lambda start: ["softmax/api/eager/cpu/float32/case/value"])
 
 
 @pytest.mark.parametrize(
