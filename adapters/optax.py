@@ -140,7 +140,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
         "crammer_singer_hinge", "optax.losses.multiclass_hinge_loss", multiclass_hinge_loss,
         road="one-added-to-all", conventions={"kink": "tie", "tie": "split", "nan_margin": NAN},
         unsupported={
-            "*/margin-0.5-*": "its margin is 1", **FLOAT64_FOR_LESS, "*float16/value/rows-1000": IN_FLOAT64,
+            "*margin-0.5*": "its margin is 1", **FLOAT64_FOR_LESS, "*float16/value/rows-1000": IN_FLOAT64,
             **dict.fromkeys(("*/label-minus-*", "*/label-c", "*/label-beyond"), NO_LABEL),
         },
         edges={

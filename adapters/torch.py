@@ -521,10 +521,11 @@ NLL_SUMS = "nll_loss adds up the weighted losses, and the weights, in 16 bits"
 NLL_SUM = "nll_loss adds up its rows in 16 bits, torch.sum and torch.mean add up in float32"
 HALF_GRADIENT = "the gradient takes three roundings to float16 where it is computed in float32 for bfloat16"
 NO_EIGH = {"*float16/*": "torch.linalg decomposes no matrix of 16-bit numbers"}
-NO_GRADIENT_AT_0 = (
+AT_0 = (
     "rows without their mean have the singular value 0, and where that comes out as exactly 0 the gradient of "
     "torch.linalg.svd is NaN: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svd.html"
 )
+NO_GRADIENT_AT_0 = {"*/vjp/*": AT_0, "*/hvp*/*": AT_0}
 OVERFLOWS = {"float16/vjp/scale-10000": "the cotangent times the loss overflows, and infinity times 0 is NaN"}
 OF_AN_OUTER_PRODUCT = (
     "the gradient of a matrix times a vector is an outer product, and that one's is a sum of products rounded to 16 "
@@ -862,7 +863,7 @@ FUNCTIONS: tuple[Implementation, ...] = (
         conventions={"at_zero": 0.0}, precision={"*float16/*": STEPWISE},
     ),
     Implementation("pca", fn=pca, unsupported=NO_EIGH),
-    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH | {"*/vjp/*": NO_GRADIENT_AT_0}),
+    Implementation("pca", fn=pca_svd, road="svd", unsupported=NO_EIGH | NO_GRADIENT_AT_0),
     Implementation("segment_sum", fn=segment_sum, precision=ADDED_IN_TURN),
     Implementation("segment_mean", fn=segment_mean, conventions={"empty": NAN}, precision=ADDED_IN_TURN),
     Implementation(

@@ -219,5 +219,4 @@ OP = Op(
     roads={"svd": Road(by_svd), "covariance": Road(by_covariance, by_covariance_vjp)},
     batch_axis=lambda params: None, invariants=INVARIANTS, edge_cases=AT_THE_ENDS,
     smooth=("scale-1", "scale-10", "rows-8", "transposed"),
-    derived=("jvp",),  # the derivative of a projector has no rule of dual numbers
 )  # fmt: skip

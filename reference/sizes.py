@@ -186,7 +186,10 @@ def dealt(draw: Draw, longest: int, dtypes: tuple[str, ...]) -> Iterator[tuple[i
 
 
 # What some functions do not offer, or compute otherwise: they say so by what names of cases hold.
-MARKS = {"pos_weight": "pos-weight-{:g}", "label_smoothing": "smoothed", "gamma": "gamma-{}", "alpha": "alpha-{:g}"}
+MARKS = {
+    "pos_weight": "pos-weight-{:g}", "label_smoothing": "smoothed", "gamma": "gamma-{}", "alpha": "alpha-{:g}",
+    "margin": "margin-{:g}",
+}  # fmt: skip
 
 
 def marks(op: Op, params: Mapping[str, Any]) -> list[str]:

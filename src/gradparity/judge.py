@@ -106,7 +106,7 @@ class Run:
 
     def rows(self, cases: tuple[Case, ...]) -> list[Result]:
         if self.direction in DERIVED:
-            cases = tuple(case for case in cases if case.name in self.op.derived_cases(self.direction))
+            cases = tuple(case for case in cases if case.name in self.op.smooth_cases)
         cases = tuple(case for case in cases if case.only in ("", self.direction))
         rows = [result for case in cases for result in self.unsupported(case)]
         absent = {result.case for result in rows}

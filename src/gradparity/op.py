@@ -180,7 +180,6 @@ class Op:
     invariants: what is true of it besides
     smooth: the names of the cases that are looked at in forward mode and for second derivatives: where it is twice
         differentiable; None for those of SMOOTH that it has
-    derived: those of DERIVED for which all its steps have a rule
     counted: the case with so many results that in 16 bits the share of misrounded ones says something
     edges: the conventions of edge_cases, where an implementation may also declare that it raises: see
         gradparity.reference.edges
@@ -198,7 +197,6 @@ class Op:
     batch_axis: Callable[[Mapping[str, Any]], int | None] = lambda params: 0
     invariants: tuple[Invariant, ...] = ()
     smooth: tuple[str, ...] | None = None
-    derived: tuple[str, ...] = DERIVED
     counted: str = ""
     edges: Mapping[str, Convention] = field(default_factory=dict)
     edge_cases: tuple[Case, ...] = ()
@@ -219,12 +217,9 @@ class Op:
 
     @property
     def smooth_cases(self) -> tuple[str, ...]:
+        """The names of those that are looked at in a direction of DERIVED."""
         names = SMOOTH if self.smooth is None else self.smooth
         return tuple(case.name for case in self.cases if case.name in names)
-
-    def derived_cases(self, direction: str) -> tuple[str, ...]:
-        """The names of those that are looked at in a direction of DERIVED."""
-        return self.smooth_cases if direction in self.derived else ()
 
     def checks(self, direction: str) -> list[str]:
         """The names of the checks of one direction: value, value.<output>; vjp.<argument>."""
@@ -256,7 +251,7 @@ class Op:
         checks = self.checks(direction)
         if direction in DERIVED:
             checks += self.adjoint_checks if direction == "jvp" else []
-            return checks if case.name in self.derived_cases(direction) else []
+            return checks if case.name in self.smooth_cases else []
         return named(case, direction, checks) + self.counted_checks(checks, case, dtype)
 
 

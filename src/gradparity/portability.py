@@ -89,7 +89,7 @@ def concerns(entry: KnownFailure, op: Op, implementation: Implementation) -> boo
     """Whether it is one of this implementation, in whichever mode has it."""
     modes = [a.mode for a in catalogue.adapters() if implementation in a.implementations]
     rows = [(op.name, implementation.api, mode) for mode in modes]
-    return any(all(map(fnmatchcase, row, glob.split("/"))) for glob in entry.id for row in rows)
+    return any(all(map(fnmatchcase, row, glob.split("/"))) for glob in (*entry.id, *entry.drawn) for row in rows)
 
 
 def classes(op: Op, implementation: Implementation, dtype: str) -> str:

@@ -5,6 +5,7 @@
     s.projector(i, j)        # on the eigenvectors i..j-1, [n, n]
     s.truncated(c, m)        # projector(0, m) @ c
     s.derivative(d, m)       # how projector(0, m) moves when k moves by d, symmetric
+    s.second(d, e, m)        # how that moves when k moves by e, symmetric
 
 Of a dual number, which says how k moves, all but the last are dual numbers; it has no rule there.
 
@@ -39,6 +40,30 @@ its transpose. Everybody computes it from eigenvectors and eigenvalues, so three
    2 ||S||_F d / (gap - 2 d)^2 at most in the Frobenius norm, the gap shrinking by 2 d on the way.
 3. Vectors that are not quite orthonormal, used four times: 4 o ||S||_F / (gap - 2 d).
 
+The second derivative of P in the directions S and E is the sum of 2, with s_ab and e_ab for the elements of V^T S V and
+V^T E V. With one of a, b, c on the other side than the two others, f is 1 over the product of the two distances between
+the sides, and minus that if the one is without; else f is 0. This is how the truth is computed. Automatic
+differentiation of the gradient goes another way, by W_ij = e_ij / (l_j - l_i), Z_ij = s_ij / (l_j - l_i) for j within,
+
+    (W Z - Z W)_ab + ((W^T s + s W)_ab - s_ab (e_bb - e_aa) / (l_b - l_a)) / (l_b - l_a),  the last for b within,
+
+in which all pairs take part, and those on one side cancel but for what is rounded. Each term is a product of an element
+of s, one of e, and two of r_ij = 1 / |l_i - l_j|, of eigenvalues that have moved towards one another; elements of s and
+e are those of vectors that have turned, each by 1.5 d r at most (sin theta again), which is 3 ||S|| d r. So
+
+- errors ds and de of s and e are multiplied by the others and two of r;
+- an element is rounded four times by a sum of n with V for a factor, of norm sqrt(n), and some ten times besides:
+  (4 n sqrt(n) + 10) u of 6 r^2 ||S|| ||E||, six terms with the largest r;
+- none of it asks V to be orthonormal, so that what is not is a matter of the sum f, |f| <= 1 / gap^2, which has V six
+  times in two terms: 12 o ||S|| ||E|| / (gap - 2 d)^2;
+- what is moved by d is the third derivative, with f of four:
+
+    sum_cd f(l_a, l_c, l_d, l_b) (S_ac E_cd D_db + ... each of the six orders), ||D||_F <= d.
+
+  With one on the other side f is 1 over the product of three distances; with two on each, c and d opposite a and b, it
+  is 1 / (ac bc bd) + 1 / (ac ad bd) = (ad + bc) / (ac ad bc bd), and ad + bc = ac + bd. In the Frobenius norm the sum
+  over each order is d times the norm of all else in it, at most.
+
 What is smaller than d has no gap to speak of: the bound of a projector is 1, and of its derivative infinite.
 
 svd(x) gives singular values s = sqrt(l), wrong by d = ||e||_F + K max(n, m) u s_1 (Weyl again), and left singular
@@ -51,7 +76,8 @@ is made of what it gave, u s w^T, which is P^ of the moved x: another d, and 2 o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -96,7 +122,7 @@ def of_singular(x: Array) -> Spectrum:
 def moved(x: Tracked, name: str, n: int, top: float) -> tuple[float, float]:
     """d, the error of a matrix of norm `top` and what its decomposition adds to it; and o."""
     constant = x.a.precision.ulps.get(name, DECOMPOSITIONS[name])
-    e, u = float(np.sqrt(np.sum(np.square(x.full)))), 0.0 if x.a.omits("eigh") else x.a.inner.unit
+    e, u = frobenius(x.full), 0.0 if x.a.omits("eigh") else x.a.inner.unit
     return e + constant * n * (u * (top + e) + x.a.own * top), constant * n * (u + x.a.own)
 
 
@@ -144,10 +170,14 @@ class Spectrum:
         gaps = np.abs(np.subtract.outer(inside, outside))
         return float(min([gaps.min(initial=np.inf), *(inside if self.singular else ())]))
 
-    def derivative(self, s: Array, m: int) -> Array:
+    def sides(self, m: int) -> tuple[Array, Array]:
+        """Of each pair, whether one is within and the other is not; and their distance, 1 of the others."""
         within = np.arange(len(self.eigenvalues)) < m
         across, signs = np.logical_xor.outer(within, within), np.where(within, 1, -1)[:, None]
-        apart = np.where(across, np.subtract.outer(self.eigenvalues, self.eigenvalues) * signs, 1)
+        return across, np.where(across, np.subtract.outer(self.eigenvalues, self.eigenvalues) * signs, 1)
+
+    def derivative(self, s: Array, m: int) -> Array:
+        across, apart = self.sides(m)
         if self.a is None:
             return self.vectors @ np.where(across, self.vectors.T @ s @ self.vectors / apart, 0) @ self.vectors.T
         v, back = Tracked(self.vectors, 0.0, self.a), Tracked(self.vectors.T, 0.0, self.a)
@@ -155,6 +185,47 @@ class Spectrum:
         steps: Any = np.where(across, z / Tracked(apart, 0.0, self.a), 0.0)
         y: Any = v @ Tracked(steps.v, steps.full + self.within(z, m), self.a) @ back
         return Tracked(y.v, y.full + self.turned(s, m), self.a)
+
+    def second(self, s: Array, e: Array, m: int) -> Array:
+        across, apart = self.sides(m)
+        exact = (self.vectors, self.vectors.T, apart)
+        v, back, apart = (x if self.a is None else Tracked(x, 0.0, self.a) for x in exact)
+        z, w = back @ s @ v, back @ e @ v
+        x, y = z / apart, w / apart
+        by_within, by_without = (x[:, c] @ y[c] + y[:, c] @ x[c] for c in (np.s_[:m], np.s_[m:]))
+        both = np.logical_and.outer(*[np.arange(len(across)) < m] * 2)
+        one_side = np.where(both, -by_without, by_within)
+        t = v @ np.where(across, (by_without - by_within) / apart, one_side) @ back
+        return t if self.a is None else wider(t, self.crossed(s, e, z, w, m))
+
+    def crossed(self, s: Tracked, e: Tracked, z: Tracked, w: Tracked, m: int) -> float:
+        """What automatic differentiation misses the second derivative by, besides what it is rounded by."""
+        n, room, near = len(self.eigenvalues), self.room(m), self.inverses()
+        if not (room and np.isfinite(near).all()) or self.a is None:
+            return np.inf
+        size, largest = norm(s) * norm(e), float(near.max(initial=0))
+        unit = 0.0 if self.a.omits("eigh") else self.a.inner.unit
+        x, y = (magnitude(t) + 3 * norm(of) * self.shift * largest for t, of in ((z, s), (w, e)))
+        wrong = frobenius(terms(z.full, y, near) + terms(x, w.full, near))
+        rounded = 6 * (4 * n * np.sqrt(n) + 10) * unit * size * largest**2
+        return wrong + rounded + 12 * size * self.o / room**2 + self.shift * third(self.of_four(m), x, y)
+
+    def inverses(self) -> Array:
+        """1 over the distance of each pair of eigenvalues that have moved towards one another, 0 of one and itself."""
+        apart = np.abs(np.subtract.outer(self.eigenvalues, self.eigenvalues)).astype(np.float64) - 2 * self.shift
+        np.fill_diagonal(apart, np.inf)
+        return np.where(apart > 0, 1 / np.where(apart > 0, apart, 1.0), np.inf)
+
+    def of_four(self, m: int) -> Array:
+        """The third divided difference of the indicator function of the m largest eigenvalues, [a, c, d, b]; at most,
+        of what has moved."""
+        across, apart = self.sides(m)
+        apart = np.where(across, apart.astype(np.float64) - 2 * self.shift, 1.0)
+        pairs = [tuple({0, 1, 2, 3} - {i, j}) for i, j in combinations(range(4), 2)]
+        f = 1 / reduce(np.multiply, [np.expand_dims(apart, others) for others in pairs])
+        both = reduce(np.add, [np.expand_dims(np.where(across, apart, 0.0), others) for others in pairs]) / 2
+        inside = reduce(np.add, np.ix_(*[(np.arange(len(apart)) < m).astype(np.int64)] * 4))
+        return np.select([inside % 2 == 1, inside == 2], [f, f * both], 0.0)
 
     @cached_property
     def shift(self) -> float:
@@ -202,7 +273,15 @@ class Moving:
         return Dual(self.at.projector(i, j), wider(move, off))
 
     def derivative(self, s: Array, m: int) -> Array:
-        raise GradparityError("no rule of dual numbers for the derivative of a projector")
+        """The derivative of one moves by that in the direction in which s does, and by the second one."""
+        given, moves = (s.value, s.tangent) if isinstance(s, Dual) else (s, None)
+        second = self.at.second(given, self.by, m)
+        if self.off:
+            second = wider(second, over(2 * norm(given) * self.off, self.at.room(m) ** 2))
+        return Dual(self.at.derivative(given, m), second if moves is None else self.at.derivative(moves, m) + second)
+
+    def second(self, s: Array, e: Array, m: int) -> Array:
+        raise GradparityError("no rule of dual numbers for the second derivative of a projector")
 
     def truncated(self, c: Array, m: int) -> Array:
         """Of singular values it moves by P'[v x^T + x v^T] x + P v, all of it taken of the moved x. What P' and P
@@ -231,9 +310,30 @@ def over(e: float, room: float) -> float:
     return e / room if room else np.inf
 
 
+def terms(p: Array, q: Array, r: Array) -> Array:
+    """Those in which pairs on one side cancel, of p and q that are not negative, r for 1 / |l_i - l_j|."""
+    products = [(x * r) @ (y * r) + r * ((x * r) @ y + x @ (y * r)) for x, y in ((p, q), (q, p))]
+    return products[0] + products[1] + p * np.add.outer(np.diag(q), np.diag(q)) * r * r
+
+
+def third(f: Array, x: Array, y: Array) -> float:
+    """The Frobenius norm of sum_cd f_acdb (x_ac y_cd d_db + ...), of all six orders, for d of norm 1; at most."""
+    orders = ("acdb,ac,cd->adb", "acdb,ac,db->acdb", "acdb,cd,db->acb")  # d last, between them, first
+    return sum(frobenius(np.einsum(order, f, *pair)) for order in orders for pair in ((x, y), (y, x)))
+
+
+def magnitude(x: Tracked) -> Array:
+    """Of each element, at most."""
+    return np.abs(x.v.astype(np.float64)) + x.full
+
+
 def norm(x: Tracked) -> float:
     """The Frobenius norm, at most."""
-    return float(np.sqrt(np.sum(np.square(np.abs(x.v.astype(np.float64)) + x.full))))
+    return frobenius(magnitude(x))
+
+
+def frobenius(x: Array) -> float:
+    return float(np.sqrt(np.sum(np.square(x))))
 
 
 def jacobi(k: Array) -> tuple[Array, Array]:

@@ -33,9 +33,6 @@ from gradparity.snippet import snippet
 from gradparity.tiers import TIERS
 from gradparity.truth import cotangents, expected, grouped
 
-# Derivatives that are not looked at, and why.
-SECOND = ("hvp", "hvp-reverse")
-WITHOUT = {("pca", direction): "the derivative of a projector has no rule of dual numbers" for direction in SECOND}
 # Second derivatives that are 0 wherever there are any: of what is piecewise linear, and of what is linear.
 FLAT = {
     ("hinge", "x"), ("crammer_singer_hinge", "x"), ("hinge_embedding", "x"), ("margin_ranking", "x"),
@@ -60,17 +57,8 @@ def groups_of(op: Op, dtype: str = "float64") -> Iterator[Group]:
     yield from grouped(op, dtype, cases, 0, "jvp")
 
 
-def test_every_operation_has_them_but_those_that_say_why() -> None:
+def test_every_operation_has_them() -> None:
     assert all(op.smooth_cases for op in OPS.values())
-    assert {(op.name, d) for op in OPS.values() for d in DERIVED if d not in op.derived} == set(WITHOUT)
-
-
-def test_a_direction_without_a_rule_has_no_rows() -> None:
-    op = OPS["pca"]
-    with pytest.raises(GradparityError, match="no rule of dual numbers for the derivative of a projector"):
-        expected(op, own(op), next(groups_of(op)), "float64", "hvp")
-    assert not judged(op, "float32", "hvp")
-    assert not {i.direction for i in catalogue.catalogued(catalogue.Selection(op=("pca",)))} & set(SECOND)
 
 
 @each_op
@@ -100,12 +88,12 @@ def complex_steps(op: Op, group: Group, name: str, g: Array) -> dict[str, Array]
 @each_op
 def test_truth_is_the_complex_step(op: Op) -> None:
     """And a second derivative is 0 everywhere for those that the data name, and for no others."""
-    flat = {(op.name, name) for name in op.wrt if "hvp" in op.derived}
+    flat = {(op.name, name) for name in op.wrt}
     for group in groups_of(op):
         y = expected(op, own(op), group, "float64", "value")["value"]
         for name in op.wrt:
             steps = complex_steps(op, group, name, cotangents(group, y.v))
-            for direction in op.derived:
+            for direction in DERIVED:
                 want = expected(op, own(op), group, "float64", direction)[join(direction, name)]
                 assert_near(steps[direction], want)
                 if direction == "hvp" and want.v.any():
@@ -124,7 +112,7 @@ def test_every_road_has_the_same_derivatives(op: Op, road: str) -> None:
         y = expected(op, one, group, "float64", "value")["value"]
         for name in op.wrt:
             steps = complex_steps(op, group, name, cotangents(group, y.v))
-            for direction in set(op.derived) - {"hvp-reverse"}:
+            for direction in set(DERIVED) - {"hvp-reverse"}:
                 assert_near(steps[direction], expected(op, one, group, "float64", direction)[join(direction, name)])
 
 
@@ -253,6 +241,8 @@ def why_unseen(op: Op, check: str, name: str, direction: str, dtype: str) -> str
         return "the sum over it is the same"
     if check.endswith("adjoint") and op.name == "pca" and dtype == "float32" and name == "by-a-thousandth":
         return "its bound is what forward mode and the gradient may err by, at all elements: a hundredth"
+    if direction != "jvp" and op.name == "pca" and dtype == "float32" and name == "by-a-thousandth":
+        return "its bound is what three decompositions may err by, at all elements: a hundredth"
     return ""
 
 
@@ -262,7 +252,7 @@ JUDGED = [(op, d) for op in OPS.values() for d in FORMATS if op.name not in NOT_
 @pytest.mark.parametrize(("op", "dtype"), JUDGED, ids=[f"{op.name}-{dtype}" for op, dtype in JUDGED])
 def test_what_is_right_passes_and_what_is_wrong_fails(op: Op, dtype: str) -> None:
     """No draw of seed 0 is at a kink: of another seed's one may be, whose row is unsupported then."""
-    for direction in op.derived:
+    for direction in DERIVED:
         rows = judged(op, dtype, direction)
         pairs = {(case.name, check) for case in op.cases for check in op.row_checks(case, direction, dtype)}
         every = {check for _, check in pairs}
@@ -363,7 +353,7 @@ def test_a_gradient_by_hand_is_not_differentiated_by_the_framework() -> None:
 def test_they_are_taken_by_the_default_tier_compiled_once_and_not_by_quick(op: Op) -> None:
     def taken(tier: str, mode: str, dtype: str = "float32") -> set[str]:
         """The same in each direction that there is."""
-        (found,) = {TIERS[tier].cases(op, mode, dtype, direction) for direction in op.derived}
+        (found,) = {TIERS[tier].cases(op, mode, dtype, direction) for direction in DERIVED}
         return {case.name for case in found} & set(op.smooth_cases)
 
     assert not any(taken("quick", mode) for mode in ("eager", "jit", "function"))

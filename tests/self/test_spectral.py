@@ -11,7 +11,7 @@ import pytest
 
 from gradparity.arithmetic import DECOMPOSITIONS, Arithmetic, Precision, Tracked
 from gradparity.dual import Dual
-from gradparity.op import FORMATS, Array
+from gradparity.op import FORMATS, Array, GradparityError
 from gradparity.spectral import Spectrum, eigh, jacobi, svd
 
 A = Arithmetic("float32")
@@ -55,6 +55,9 @@ def test_a_complex_step_goes_through() -> None:
     eps = 64 * float(np.finfo(np.longdouble).eps)
     assert np.abs(moved.values(4).imag / step - np.diagonal(s.vectors.T @ d @ s.vectors)).max() <= eps
     assert np.abs(moved.projector(0, 2).imag / step - s.derivative(d, 2)).max() <= eps
+    for m in (1, 2, 3):
+        other = of_levels([0.25, 1.0, -0.5, 2.0], 9)
+        assert np.abs(moved.derivative(other, m).imag / step - s.second(other, d, m)).max() <= eps
 
 
 def moved_by(e: float, n: int) -> list[Array]:
@@ -76,7 +79,8 @@ LEVELS = {
 def test_no_perturbation_moves_them_further(levels: list[float], e: float) -> None:
     k, direction = of_levels(levels), of_levels([1.0, -1.0, 0.5, 2.0], 7)
     s, exact = eigh(inexact(k, e)), eigh(k)
-    derivative = s.derivative(Tracked(direction, 0.0, A), 2)
+    derivative, beside = s.derivative(Tracked(direction, 0.0, A), 2), of_levels([0.25, 1.0, -0.5, 2.0], 9)
+    second = s.second(Tracked(direction, 0.0, A), Tracked(beside, 0.0, A), 2)
     for d in moved_by(e, 4):
         other = eigh(k + d)
         assert (np.abs(other.values(4) - exact.values(4)) <= s.values(4).full).all()
@@ -85,6 +89,8 @@ def test_no_perturbation_moves_them_further(levels: list[float], e: float) -> No
             <= s.projector(0, 2).e.max()
         )
         assert (np.abs(other.derivative(direction, 2) - exact.derivative(direction, 2)) <= derivative.full).all()
+        curved = other.second(direction, beside, 2) - exact.second(direction, beside, 2)
+        assert (np.abs(curved) <= second.full).all()
 
 
 @pytest.mark.parametrize(("levels", "e"), [(LEVELS["apart"], 2.0**-10), (LEVELS["gap-2^-6"], 2.0**-16)])
@@ -170,7 +176,53 @@ def test_the_bound_of_a_projector_grows_as_one_over_the_gap(method: Callable[...
     assert all(3.5 < after / before < 4.5 for before, after in pairwise(slopes))
     none = eigh(inexact(np.eye(3, dtype=np.longdouble), 0.0))
     assert none.projector(0, 2).e.min() >= 1
-    assert np.isinf(none.derivative(Tracked(np.ones((3, 3), np.longdouble), 0.0, A), 2).full).all()
+    ones = Tracked(np.ones((3, 3), np.longdouble), 0.0, A)
+    assert np.isinf(none.derivative(ones, 2).full).all()
+    assert np.isinf(none.second(ones, ones, 2).full).all()
+
+
+def differentiated(k: Array, s: Array, e: Array, m: int, dtype: str) -> Array:
+    """The second derivative as automatic differentiation computes it, of what eigh gives in a dtype."""
+    k, s, e = (a.astype(dtype) for a in (k, s, e))
+    values, v = (np.flip(a, -1) for a in np.linalg.eigh(k))
+    z, w = v.T @ s @ v, v.T @ e @ v
+    near = 1 / (values - values[:, None] + np.eye(len(k), dtype=dtype)) - np.eye(len(k), dtype=dtype)
+    first = np.arange(len(k)) < m
+    turn, core = w * near, z * near * first
+    moves = (v @ turn).T @ (s @ v) + v.T @ (s @ (v @ turn))
+    moved = (moves - z * (np.diag(w) - np.diag(w)[:, None]) * near) * near * first
+    y = (v @ turn) @ core @ v.T + v @ moved @ v.T + v @ core @ (v @ turn).T
+    return y + y.T
+
+
+def ratios(levels: list[float], dtype: str) -> list[float]:
+    """Of twenty second derivatives, to their bounds."""
+    a, n, seen = Arithmetic(dtype), len(levels), []
+    for seed in range(20):
+        drawn = np.random.default_rng(seed).standard_normal((2, n, n))
+        exact = (m.astype(dtype).astype(np.longdouble) for m in (of_levels(levels, seed), *drawn))
+        k, s, e = (np.tril(m) + np.tril(m, -1).T for m in exact)
+        bound = eigh(a(k)).second(a(s), a(e), n // 2)
+        seen.append(float(np.max(np.abs(differentiated(k, s, e, n // 2, dtype) - bound.v) / bound.full)))
+    return seen
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("levels", [*LEVELS.values(), [6.0, 5.5, 5.0, 2.0, 1.5, 1.0]], ids=[*LEVELS, "six"])
+def test_a_second_derivative_as_frameworks_compute_it_is_within_its_bound(levels: list[float], dtype: str) -> None:
+    """And not a ten thousandth of it."""
+    assert 1e-4 < max(ratios(levels, dtype)) < 1
+
+
+def test_pairs_on_one_side_take_part_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what is rounded of those that cancel its bound is too small, where two eigenvalues are near."""
+    monkeypatch.setattr(Spectrum, "inverses", lambda self: np.zeros_like(self.eigenvalues, shape=(4, 4)))
+    assert max(ratios(LEVELS["pair-within"], "float32")) > 1
+
+
+def test_there_is_no_third_derivative() -> None:
+    with pytest.raises(GradparityError, match="no rule of dual numbers for the second derivative of a projector"):
+        eigh(Dual(np.eye(2), np.eye(2))).second(np.eye(2), np.eye(2), 1)
 
 
 def test_svd_does_not_square_the_condition() -> None:
