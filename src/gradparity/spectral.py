@@ -44,6 +44,7 @@ The second derivative of P in the directions S and E is the sum of 2, with s_ab 
 V^T E V. With one of a, b, c on the other side than the two others, f is 1 over the product of the two distances between
 the sides, and minus that if the one is without; else f is 0. This is how the truth is computed. Automatic
 differentiation of the gradient goes another way, by W_ij = e_ij / (l_j - l_i), Z_ij = s_ij / (l_j - l_i) for j within,
+to Y + Y^T, where Y_ab is
 
     (W Z - Z W)_ab + ((W^T s + s W)_ab - s_ab (e_bb - e_aa) / (l_b - l_a)) / (l_b - l_a),  the last for b within,
 
@@ -51,9 +52,9 @@ in which all pairs take part, and those on one side cancel but for what is round
 of s, one of e, and two of r_ij = 1 / |l_i - l_j|, of eigenvalues that have moved towards one another; elements of s and
 e are those of vectors that have turned, each by 1.5 d r at most (sin theta again), which is 3 ||S|| d r. So
 
-- errors ds and de of s and e are multiplied by the others and two of r;
+- errors ds and de of s and e are multiplied by the others and two of r, and counted in Y and in Y^T;
 - an element is rounded four times by a sum of n with V for a factor, of norm sqrt(n), and some ten times besides:
-  (4 n sqrt(n) + 10) u of 6 r^2 ||S|| ||E||, six terms with the largest r;
+  (4 n sqrt(n) + 10) u of 12 r^2 ||S|| ||E||, twice six terms with the largest r;
 - none of it asks V to be orthonormal, so that what is not is a matter of the sum f, |f| <= 1 / gap^2, which has V six
   times in two terms: 12 o ||S|| ||E|| / (gap - 2 d)^2;
 - what is moved by d is the third derivative, with f of four:
@@ -205,10 +206,12 @@ class Spectrum:
             return np.inf
         size, largest = norm(s) * norm(e), float(near.max(initial=0))
         unit = 0.0 if self.a.omits("eigh") else self.a.inner.unit
-        x, y = (magnitude(t) + 3 * norm(of) * self.shift * largest for t, of in ((z, s), (w, e)))
-        wrong = frobenius(terms(z.full, y, near) + terms(x, w.full, near))
-        rounded = 6 * (4 * n * np.sqrt(n) + 10) * unit * size * largest**2
-        return wrong + rounded + 12 * size * self.o / room**2 + self.shift * third(self.of_four(m), x, y)
+        turned = [magnitude(t) + 3 * norm(of) * self.shift * largest for t, of in ((z, s), (w, e))]
+        x, y = (np.minimum(t, norm(of)) for t, of in zip(turned, (s, e), strict=True))
+        wrong = 2 * frobenius(terms(z.full, y, near) + terms(x, w.full, near))
+        rounded = 12 * (4 * n * np.sqrt(n) + 10) * unit * size * largest**2
+        moved = self.shift / room * third(self.of_four(m), x / room, y / room)
+        return wrong + rounded + 12 * size * self.o / room**2 + moved
 
     def inverses(self) -> Array:
         """1 over the distance of each pair of eigenvalues that have moved towards one another, 0 of one and itself."""
@@ -218,9 +221,9 @@ class Spectrum:
 
     def of_four(self, m: int) -> Array:
         """The third divided difference of the indicator function of the m largest eigenvalues, [a, c, d, b]; at most,
-        of what has moved."""
+        of what has moved, in units of 1 / room^3, which may be beyond the largest number."""
         across, apart = self.sides(m)
-        apart = np.where(across, apart.astype(np.float64) - 2 * self.shift, 1.0)
+        apart = np.where(across, (apart.astype(np.float64) - 2 * self.shift) / self.room(m), 1.0)
         pairs = [tuple({0, 1, 2, 3} - {i, j}) for i, j in combinations(range(4), 2)]
         f = 1 / reduce(np.multiply, [np.expand_dims(apart, others) for others in pairs])
         both = reduce(np.add, [np.expand_dims(np.where(across, apart, 0.0), others) for others in pairs]) / 2

@@ -220,6 +220,29 @@ def test_pairs_on_one_side_take_part_in_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(ratios(LEVELS["pair-within"], "float32")) > 1
 
 
+def test_an_error_that_a_direction_has_of_itself_is_counted_twice() -> None:
+    """Antisymmetric, it is in Y and in Y^T, and what is symmetric cancels; 1.4 times a bound that counts it once."""
+    k, pair = np.diag([1.693, 1.692, 0.479]).astype(np.longdouble), np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    s, e, off = np.zeros((3, 3), np.longdouble), pair.astype(np.longdouble), 2.0**-8 * (np.triu(pair) - np.tril(pair))
+    bound = eigh(A(k)).second(Tracked(s, 2.0**-8 * pair, A), A(e), 2)
+    error = np.abs(differentiated(k, s + off, e, 2, "float64") - bound.v)
+    assert bound.full.max() / 2 < error.max() < bound.full.max()
+
+
+@pytest.mark.parametrize("power", [-480, 480])
+def test_a_second_derivative_has_its_bound_at_the_ends_of_the_range(power: int) -> None:
+    """Of a matrix and directions 2^p times as large it is the same, and no product of distances overflows."""
+    a, one = Arithmetic("float64"), np.ones((4, 4))
+
+    def bound(p: int) -> float:
+        scale = np.longdouble(2.0) ** p
+        k = Tracked(of_levels(LEVELS["apart"]) * scale, one * 2.0 ** (p - 20), a)
+        along = Tracked(of_levels([1.0, -1.0, 0.5, 2.0], 7) * scale, 0 * one, a)
+        return float(eigh(k).second(along, along, 2).full.max())
+
+    assert bound(power) == pytest.approx(bound(0), rel=2.0**-10)
+
+
 def test_there_is_no_third_derivative() -> None:
     with pytest.raises(GradparityError, match="no rule of dual numbers for the second derivative of a projector"):
         eigh(Dual(np.eye(2), np.eye(2))).second(np.eye(2), np.eye(2), 1)
