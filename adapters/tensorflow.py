@@ -882,6 +882,7 @@ OF_LOGITS = {"precision": {**ADDED_UP, "float16/value/*": FUSED}}
 OF_A_LOGISTIC = {"precision": {"float16/value/*": Precision("B", ulps={"log1p": 4.5}, finding=TRUNCATED)}}
 LONG = dict.fromkeys(("*/many-items", "*/b32-*", "*/*size-????x*", "*/*size-?????x*", "*/*size-??????x*"), AS_LONG)
 BY_ALL = "compiled by XLA, tf.searchsorted compares each label with each: of 65,536 that is gigabytes"
+NO_RULE_IN_XLA = "forward mode over the gradient: TensorFlow has no derivative of XlaDynamicUpdateSlice, and says so"
 IN_XLA = redeclared(IMPLEMENTATIONS, {
     "binary_cross_entropy/*": STEPWISE_VALUE,
     "binary_cross_entropy_with_logits/*": OF_A_LOGISTIC,
@@ -907,7 +908,9 @@ IN_XLA = redeclared(IMPLEMENTATIONS, {
     },
     "ragged_centroid/*_loop": {"unsupported": LONG},
     "ragged_centroid/*_one_hot": {"unsupported": LONG},
-    "ragged_centroid/*_sorted": {"unsupported": dict.fromkeys(("*/*size-6????x*", "*/*size-1?????x*"), BY_ALL)},
+    "ragged_centroid/*_sorted": {
+        "unsupported": {**dict.fromkeys(("*/*size-6????x*", "*/*size-1?????x*"), BY_ALL), "*/hvp/*": NO_RULE_IN_XLA},
+    },
     "soft_cross_entropy/*": {"conventions": {"masked": 0.0}},
     "softmax/*": {"precision": {"*float16/*": STEPWISE}},
     "spatial_cross_entropy/*": OF_LOGITS,
