@@ -211,7 +211,7 @@ class Spectrum:
         wrong = 2 * frobenius(terms(z.full, y, near) + terms(x, w.full, near))
         rounded = 12 * (4 * n * np.sqrt(n) + 10) * unit * size * largest**2
         moved = self.shift / room * third(self.of_four(m), x / room, y / room)
-        return wrong + rounded + 12 * size * self.o / room**2 + moved
+        return float(wrong + rounded + 12 * size * self.o / room**2 + moved)
 
     def inverses(self) -> Array:
         """1 over the distance of each pair of eigenvalues that have moved towards one another, 0 of one and itself."""
