@@ -878,8 +878,12 @@ FUNCTIONS: tuple[Implementation, ...] = (
         "one_vs_rest", "torch.nn.functional.multilabel_soft_margin_loss", multilabel_soft_margin,
         road="log-sigmoids", conventions={"divisor": "classes"}, precision={"*float16/*": STEPWISE},
         edges={
-            "bad_label": REFUSED, "label_dtype": {"compile*/label-int8": "accepted", "*": REFUSED},
-            "label_shape": {"*/value/labels-2d": "accepted", "*": REFUSED},
+            "bad_label": REFUSED,
+            "label_dtype": {
+                "compile*/label-uint8": "accepted", "compile*/label-uint*": Raises("NotImplementedError"),
+                "compile*": "accepted", "*": REFUSED,
+            },
+            "label_shape": {"*/value/labels-2d": "accepted", "compile*/labels-too-few": UNTRACED, "*": REFUSED},
         },
     ),
     Implementation(
