@@ -543,7 +543,8 @@ NO_GRADIENT_AT_0 = {"*/vjp/*": AT_0, "*/hvp*/*": AT_0}
 #     r = np.random.default_rng(0); a, v = (jnp.asarray(m + m.T, "float32") for m in r.normal(size=(2, 4, 4)))
 #     f = lambda a: jnp.linalg.eigh(a)[1][0, 0] ** 2
 #     jax.jvp(jax.grad(f), (1e4 * a,), (v,))[1][0, 0], jax.vjp(jax.grad(f), 1e4 * a)[1](v)[0][0, 0]
-OF_ONE = {"*/hvp-reverse/*": Precision("A", ulps={"eigh": 400.0}, finding=(
+# Of eigenvalues of some 1,000 it is up to 4.7 times the usual bound in 50 seeds; with 200 for eigh 0.96 times that.
+REVERSE_TWICE = {"*/hvp-reverse/scale-10": Precision("A", ulps={"eigh": 400.0}, finding=(
     "the gradient of eigh's gradient goes through 1 / (1 + l_i - l_i), whose two parts cancel but for what is rounded: "
     "more than is left where l_i - l_j is large, and forward mode over the gradient has no such loss"
 ))}  # fmt: skip
@@ -783,7 +784,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
         "pairwise_distance", fn=pairwise_distance, road="through-the-square", conventions={"at_zero": NAN},
         precision=OF_A_NORM,
     ),
-    Implementation("pca", fn=pca, precision=OF_ONE, unsupported=NO_EIGH),
+    Implementation("pca", fn=pca, precision=REVERSE_TWICE, unsupported=NO_EIGH),
     Implementation("pca", fn=pca_svd, road="svd", unsupported={**NO_EIGH, **NO_GRADIENT_AT_0}),
     Implementation(
         "segment_sum", "jax.ops.segment_sum", segment_sum,

@@ -171,9 +171,13 @@ class Spectrum:
         gaps = np.abs(np.subtract.outer(inside, outside))
         return float(min([gaps.min(initial=np.inf), *(inside if self.singular else ())]))
 
+    def largest(self, m: int) -> Array:
+        """Which eigenvalues are within: the m largest."""
+        return np.arange(len(self.eigenvalues)) < m
+
     def sides(self, m: int) -> tuple[Array, Array]:
         """Of each pair, whether one is within and the other is not; and their distance, 1 of the others."""
-        within = np.arange(len(self.eigenvalues)) < m
+        within = self.largest(m)
         across, signs = np.logical_xor.outer(within, within), np.where(within, 1, -1)[:, None]
         return across, np.where(across, np.subtract.outer(self.eigenvalues, self.eigenvalues) * signs, 1)
 
@@ -194,8 +198,7 @@ class Spectrum:
         z, w = back @ s @ v, back @ e @ v
         x, y = z / apart, w / apart
         by_within, by_without = (x[:, c] @ y[c] + y[:, c] @ x[c] for c in (np.s_[:m], np.s_[m:]))
-        both = np.logical_and.outer(*[np.arange(len(across)) < m] * 2)
-        one_side = np.where(both, -by_without, by_within)
+        one_side = np.where(self.largest(m), -by_without, by_within)  # where a and b are on one, either tells which
         t = v @ np.where(across, (by_without - by_within) / apart, one_side) @ back
         return t if self.a is None else wider(t, self.crossed(s, e, z, w, m))
 
@@ -204,12 +207,12 @@ class Spectrum:
         n, room, near = len(self.eigenvalues), self.room(m), self.inverses()
         if not (room and np.isfinite(near).all()) or self.a is None:
             return np.inf
-        size, largest = norm(s) * norm(e), float(near.max(initial=0))
+        size, nearest = norm(s) * norm(e), float(near.max(initial=0))
         unit = 0.0 if self.a.omits("eigh") else self.a.inner.unit
-        turned = [magnitude(t) + 3 * norm(of) * self.shift * largest for t, of in ((z, s), (w, e))]
+        turned = [magnitude(t) + 3 * norm(of) * self.shift * nearest for t, of in ((z, s), (w, e))]
         x, y = (np.minimum(t, norm(of)) for t, of in zip(turned, (s, e), strict=True))
         wrong = 2 * frobenius(terms(z.full, y, near) + terms(x, w.full, near))
-        rounded = 12 * (4 * n * np.sqrt(n) + 10) * unit * size * largest**2
+        rounded = 12 * (4 * n * np.sqrt(n) + 10) * unit * size * nearest**2
         moved = self.shift / room * third(self.of_four(m), x / room, y / room)
         return float(wrong + rounded + 12 * size * self.o / room**2 + moved)
 
@@ -227,7 +230,7 @@ class Spectrum:
         pairs = [tuple({0, 1, 2, 3} - {i, j}) for i, j in combinations(range(4), 2)]
         f = 1 / reduce(np.multiply, [np.expand_dims(apart, others) for others in pairs])
         both = reduce(np.add, [np.expand_dims(np.where(across, apart, 0.0), others) for others in pairs]) / 2
-        inside = reduce(np.add, np.ix_(*[(np.arange(len(apart)) < m).astype(np.int64)] * 4))
+        inside = reduce(np.add, np.ix_(*[self.largest(m).astype(np.int64)] * 4))
         return np.select([inside % 2 == 1, inside == 2], [f, f * both], 0.0)
 
     @cached_property
